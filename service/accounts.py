@@ -56,9 +56,7 @@ def sign_out(storage: Storage, token: str) -> None:
 
 
 def _hashed(password: str, salt: bytes) -> str:
-    key = hashlib.scrypt(
-        password.encode(), salt=salt, n=SCRYPT_N, r=SCRYPT_R, p=SCRYPT_P, dklen=SCRYPT_BYTES, maxmem=2**27
-    )
+    key = hashlib.scrypt(password.encode(), salt=salt, n=SCRYPT_N, r=SCRYPT_R, p=SCRYPT_P, dklen=SCRYPT_BYTES, maxmem=2**27)
     return f"{salt.hex()}${key.hex()}"
 
 

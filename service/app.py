@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 
 from starlette.applications import Starlette
@@ -51,12 +51,10 @@ def build_app(settings: Settings, *, on_fatal: Callable[[], None] = lambda: None
 
 def identity_of(settings: Settings, description: ModelDescription) -> Identity:
     """What this process is, for /version and every prediction."""
-    return Identity(
-        settings.release, settings.commit, settings.image, settings.lock, description.name, description.sha256
-    )
+    return Identity(settings.release, settings.commit, settings.image, settings.lock, description.name, description.sha256)
 
 
-def _lifespan(tools: Tools, on_fatal: Callable[[], None]) -> Callable[[Starlette], object]:
+def _lifespan(tools: Tools, on_fatal: Callable[[], None]) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         loading = asyncio.create_task(_load(tools.recogniser, on_fatal))

@@ -38,8 +38,8 @@ def to_pixels(data: bytes, steps: Preprocessing) -> NDArray[np.float32]:
     left, top = (round((side - steps.crop) / 2) for side in scaled.size)
     cut = scaled.crop((left, top, left + steps.crop, top + steps.crop))
     values = np.asarray(cut, dtype=np.float32) / np.float32(255)
-    normal = (values - np.float32(steps.mean)) / np.float32(steps.deviation)
-    return np.ascontiguousarray(normal.transpose(2, 0, 1))
+    normal = (values - np.array(steps.mean, np.float32)) / np.array(steps.deviation, np.float32)
+    return np.ascontiguousarray(normal.transpose(2, 0, 1), dtype=np.float32)
 
 
 def _opened(data: bytes) -> Image.Image:

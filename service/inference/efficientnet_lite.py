@@ -14,7 +14,15 @@ from torch.nn import functional as F
 EPSILON = 1e-3  # of every batch normalisation, as in the TensorFlow original
 STEM, HEAD, CLASSES = 32, 1280, 1000
 # (repeats, kernel, stride of the first, expansion, channels out), table 1 of the EfficientNet paper
-STAGES = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112), (4, 5, 2, 6, 192), (1, 3, 1, 6, 320))
+STAGES = (
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
 
 
 class SameConv(nn.Conv2d):
@@ -23,7 +31,8 @@ class SameConv(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:
         height, width = (self._missing(size, axis) for axis, size in enumerate(input.shape[-2:]))
         padded = F.pad(input, (width // 2, width - width // 2, height // 2, height - height // 2))
-        return self._conv_forward(padded, self.weight, self.bias)
+        answer: Tensor = self._conv_forward(padded, self.weight, self.bias)
+        return answer
 
     def _missing(self, size: int, axis: int) -> int:
         stride, kernel = self.stride[axis], self.kernel_size[axis]
@@ -53,8 +62,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = F.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
         y = F.relu6(self._bn1(self._depthwise_conv(y)))
-        y = self._bn2(self._project_conv(y))
-        return x + y if self.adds else y
+        out: Tensor = self._bn2(self._project_conv(y))
+        return x + out if self.adds else out
 
 
 class EfficientNetLite0(nn.Module):
@@ -74,7 +83,8 @@ class EfficientNetLite0(nn.Module):
         for block in self._blocks:
             x = block(x)
         x = F.relu6(self._bn1(self._conv_head(x)))
-        return self._fc(x.mean((2, 3)))  # type: ignore[no-any-return]
+        logits: Tensor = self._fc(x.mean((2, 3)))
+        return logits
 
 
 def _blocks() -> list[Block]:

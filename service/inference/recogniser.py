@@ -70,7 +70,7 @@ class Recogniser:
         network = ARCHITECTURES[self.description.architecture]()
         weights = torch.load(self.description.weights, map_location="cpu", weights_only=True)
         network.load_state_dict(weights, strict=True, assign=True)
-        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = network.to(memory_format=torch.channels_last)
         crop = self.description.preprocessing.crop
         with torch.inference_mode():
             for _ in range(WARM_UP_ROUNDS):

@@ -135,10 +135,12 @@ async def _json_fields(request: Request, *names: str, optional: tuple[str, ...] 
         raise MalformedRequest("the body is not JSON") from error
     if not isinstance(document, dict):
         raise MalformedRequest("the body is not a JSON object")
-    values = [document.get(name, "" if name in optional else None) for name in names]
-    for name, value in zip(names, values, strict=True):
+    values = []
+    for name in names:
+        value = document.get(name, "" if name in optional else None)
         if not isinstance(value, str):
             raise MalformedRequest(f"the field {name!r} is missing or not text")
+        values.append(value)
     return values
 
 

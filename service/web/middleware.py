@@ -22,7 +22,8 @@ class Stamp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            return await self.app(scope, receive, send)
+            await self.app(scope, receive, send)
+            return
         scope["request_id"] = secrets.token_hex(8)
 
         async def stamped(message: Message) -> None:
@@ -36,7 +37,7 @@ class Stamp:
 
 
 class LimitBody:
-    """Counts the body on its way in, whatever Content-Length says, and raises BodyTooLarge at the limit: nothing is spooled before."""
+    """Counts the body on its way in, whatever Content-Length says, and raises BodyTooLarge before anything is spooled."""
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self.app = app
@@ -44,7 +45,8 @@ class LimitBody:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            return await self.app(scope, receive, send)
+            await self.app(scope, receive, send)
+            return
         limit = self.max_bytes + FORM_OVERHEAD_BYTES
         announced = Headers(scope=scope).get("content-length", "0")
         too_large = announced.isdigit() and int(announced) > limit

@@ -1,0 +1,39 @@
+# Every command that people and CI use. `make help` lists them.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PIPELINE := .venv/bin/python -m pipeline
+COMMIT ?= HEAD
+PORT ?= 8000
+NAME ?=
+.DEFAULT_GOAL := help
+.PHONY: help setup demo down test check format serve bench lock
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Make .venv from the hashed locks (does nothing when it is up to date)
+	@$(PYTHON) pipeline/bootstrap.py
+
+demo: setup ## Ship a commit (COMMIT=HEAD) to staging and production on this machine, and ask what it sees
+	@$(PIPELINE) demo --commit $(COMMIT)
+
+down: setup ## Remove everything that demo made: containers, volumes, processes
+	@$(PIPELINE) down
+
+test: check ## Run every test: style, types, fast tests, and the way of a commit on real hosts
+	@$(PIPELINE) doctor --install
+	@.venv/bin/python -m pytest -m "docker or not docker"
+
+check: setup ## Style and types
+	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
+
+format: setup ## Format the code
+	@.venv/bin/ruff format . && .venv/bin/ruff check --fix .
+
+serve: setup ## Run the service alone on PORT (8000), with embedded storage
+	@SERVICE_PORT=$(PORT) .venv/bin/python -m service
+
+bench: setup ## Measure (NAME=one benchmark, or all), print the table, write var/bench/NAME.json
+	@.venv/bin/python -m tests.bench $(NAME)
+
+lock: setup ## Make the locks again from requirements/*.in
+	@cd requirements && for name in bootstrap service pipeline dev; do ../.venv/bin/uv pip compile --quiet --upgrade --generate-hashes --only-binary=:all: --python-version=3.11 --no-emit-index-url --no-header $$name.in --output-file=$$name.txt || exit 3; done

@@ -1,0 +1,122 @@
+"""What users of the service do: show it pictures, save some of what it says, look back. Speaks HTTP and knows only URLs.
+
+Beside Locust's own options: `--targets URL,URL` spreads the users over several hosts, `--record FILE` keeps every request.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+from locust import between, events, task
+from locust.contrib.fasthttp import FastHttpUser
+
+PICTURES = {path.name: path.read_bytes() for path in sorted((Path(__file__).parent / "images").glob("*.jpg"))}
+SECONDS_PER_REQUEST = 20.0
+
+
+class Recorder:
+    """Counts each request when it is sent and again when it has ended, so that a lost one shows."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+        self.samples: list[tuple[float, float, str, str]] = []
+        self.started = time.time()
+        self.file: Path | None = None
+
+    def sending(self) -> None:
+        self.sent += 1
+        if self.sent == 1 and self.file:
+            self.file.with_suffix(".started").touch()
+
+    def ended(self, request_type: str, name: str, response_time: float, exception: BaseException | None, **_: Any) -> None:
+        at = time.time() - response_time / 1000 - self.started
+        self.samples.append((round(at, 4), round(response_time, 2), f"{request_type} {name}", str(exception or "")))
+
+    def write(self) -> None:
+        if self.file:
+            seconds = time.time() - self.started
+            partial = self.file.with_suffix(".partial")
+            partial.write_text(json.dumps({"sent": self.sent, "seconds": seconds, "samples": self.samples}))
+            partial.rename(self.file)
+
+
+RECORDER = Recorder()
+TARGETS: list[str] = []
+NEXT = itertools.count()
+
+
+@events.init_command_line_parser.add_listener
+def add_options(parser: Any) -> None:
+    parser.add_argument("--targets", default="", help="comma-separated URLs; users take them in turn (default: --host)")
+    parser.add_argument("--record", default="", help="write every request to this JSON file")
+
+
+@events.init.add_listener
+def read_options(environment: Any, **_: Any) -> None:
+    options = environment.parsed_options
+    TARGETS[:] = [url for url in options.targets.split(",") if url]
+    RECORDER.file = Path(options.record) if options.record else None
+    events.request.add_listener(RECORDER.ended)
+
+
+@events.test_start.add_listener
+def start_clock(**_: Any) -> None:
+    RECORDER.started = time.time()
+
+
+@events.test_stop.add_listener
+def write_record(**_: Any) -> None:
+    RECORDER.write()
+
+
+class Visitor(FastHttpUser):
+    """A signed-in user with a few pictures."""
+
+    wait_time = between(0.02, 0.2)
+    network_timeout = SECONDS_PER_REQUEST
+    connection_timeout = SECONDS_PER_REQUEST
+    prediction: str | None = None
+
+    def __init__(self, environment: Any) -> None:
+        if TARGETS:
+            self.host = TARGETS[next(NEXT) % len(TARGETS)]
+        super().__init__(environment)
+
+    def on_start(self) -> None:
+        account = {"name": f"load-{os.urandom(6).hex()}", "password": os.urandom(12).hex()}
+        self.send("POST", "/v1/users", json=account)
+        self.token = self.send("POST", "/v1/sessions", json=account).get("token", "")
+
+    @task(6)
+    def recognise(self) -> None:
+        answer = self.send("POST", "/v1/predictions", data=random.choice(list(PICTURES.values())))
+        self.prediction = answer.get("id")
+
+    @task(2)
+    def look_back(self) -> None:
+        self.send("GET", "/v1/runs")
+
+    @task(1)
+    def save(self) -> None:
+        if self.prediction:
+            self.send("POST", "/v1/runs", json={"prediction": self.prediction, "note": "seen under load"})
+            self.prediction = None
+
+    def send(self, method: str, path: str, **content: Any) -> dict[str, Any]:
+        """One request as this user; the JSON object that came back, empty when it failed."""
+        headers = {"Authorization": f"Bearer {self.token}"} if getattr(self, "token", "") else {}
+        RECORDER.sending()
+        with self.client.request(method, path, headers=headers, catch_response=True, **content) as reply:
+            if reply.status_code == 0 or reply.status_code >= 400:
+                reply.failure(f"{reply.status_code} {(reply.text or reply.error or '')!s:.120}")
+                return {}
+            document = reply.json()
+            if path == "/v1/predictions" and len(document.get("predictions", ())) != 5:
+                reply.failure("no five predictions")
+            return document if isinstance(document, dict) else {}

@@ -1,0 +1,37 @@
+"""The base of all images when none can be pulled: a minimal Debian, made from the distribution's mirror."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from pipeline import process
+from pipeline.collaborators import Story
+from pipeline.engine import install_packages
+from pipeline.errors import PipelineError
+
+SUITE = "bookworm"
+
+
+def debootstrap_argv(target: Path, mirror: str) -> list[str]:
+    """The command that unpacks a minimal system into `target`."""
+    return ["debootstrap", "--variant=minbase", SUITE, str(target), mirror]
+
+
+def make(mirror: str, take: Callable[[Path], str], scratch: Path, story: Story) -> str:
+    """Make the base, hand its archive to `take`, and answer with the image that `take` made of it. Needs root."""
+    if os.geteuid() != 0:
+        raise PipelineError("no base image can be pulled, and only root can make one", hint="run as root, or open a registry")
+    if shutil.which("debootstrap") is None:
+        install_packages(("debootstrap",), story)
+    scratch.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=scratch, prefix="base-") as folder:
+        system, archive = Path(folder, "system"), Path(folder, "base.tar")
+        if process.follow(debootstrap_argv(system, mirror), story.progress) != 0:
+            raise PipelineError(f"no base image can be made from {mirror}", hint="set SLIPWAY_DEBIAN_MIRROR")
+        shutil.rmtree(system / "var/cache/apt/archives", ignore_errors=True)
+        process.must(["tar", "-C", str(system), "--sort=name", "-cf", str(archive), "."])
+        return take(archive)

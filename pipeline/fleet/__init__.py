@@ -1,0 +1,1 @@
+"""The hosts of an environment: one protocol, one file per provider."""

@@ -1,0 +1,92 @@
+"""The report of one way of a commit: steps with their times, verdicts, load charts, and what is live."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from pipeline.ledger.protocol import EVIDENCE, Event
+from pipeline.report.chart import Chart, chart
+from pipeline.repository import Commit
+
+TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One stage that was walked; `problem` says why it failed, if it did."""
+
+    name: str
+    argv: tuple[str, ...]
+    seconds: float
+    problem: str = ""
+
+    @property
+    def ok(self) -> bool:
+        return not self.problem
+
+
+@dataclass(frozen=True, slots=True)
+class LoadView:
+    """A load that was met, as the page shows it."""
+
+    title: str
+    summary: Mapping[str, object]
+    requests: Chart
+    latency: Chart
+
+
+def write_report(
+    path: Path,
+    commit: Commit,
+    steps: Sequence[Step],
+    events: Sequence[Event],
+    status: Sequence[Mapping[str, object]],
+    *,
+    now: datetime,
+) -> Path:
+    """Write the page; its path."""
+    page = TEMPLATES.get_template("run.html").render(
+        commit=commit,
+        steps=steps,
+        total=sum(step.seconds for step in steps),
+        longest=max((step.seconds for step in steps), default=1.0),
+        verdicts=[e for e in events if e.kind == EVIDENCE],
+        loads=[_load_view(e) for e in events if _has_load(e)],
+        status=status,
+        now=now,
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page)
+    return path
+
+
+def _has_load(event: Event) -> bool:
+    return event.kind == EVIDENCE and bool(event.detail.get("seen"))
+
+
+def _load_view(event: Event) -> LoadView:
+    """The figures of a load test, or of a deploy under load."""
+    detail = event.detail
+    nested = detail.get("load")
+    summary = nested if isinstance(nested, Mapping) else detail
+    title = f"Load while switching {event.environment}" if nested else f"Load test of {event.environment}"
+    rows = detail["seen"]
+    assert isinstance(rows, list)
+    seconds = [row[0] for row in rows]
+    return LoadView(
+        title,
+        summary,
+        chart("answers per second", seconds, {"answered": [row[1] for row in rows], "failed": [row[2] for row in rows]}),
+        chart("p95 of each second, ms", seconds, {"p95": [row[3] for row in rows]}),
+    )

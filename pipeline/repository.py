@@ -1,0 +1,58 @@
+"""The git repository: which commit is meant, and its files on disk exactly as committed."""
+
+from __future__ import annotations
+
+import shutil
+import tarfile
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline import process
+from pipeline.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A commit and the tree that it holds; both are git ids in hex. `files` is where its files lie, unchanged."""
+
+    id: str
+    tree: str
+    subject: str
+    files: Path
+
+
+class Repository:
+    """The git repository at `root`; exported trees are kept below `state`."""
+
+    def __init__(self, root: Path, state: Path) -> None:
+        self._root = root
+        self._trees = state / "trees"
+
+    def commit(self, name: str = "HEAD") -> Commit:
+        """The commit that `name` means, with its files exported. Raises UsageError when there is none."""
+        result = process.run(["git", "log", "-1", "--format=%H%n%T%n%s", name, "--"], cwd=self._root)
+        if result.code != 0:
+            raise UsageError(f"there is no commit {name!r} in {self._root}", hint="`git log --oneline` lists what there is")
+        id, tree, subject = result.output.rstrip("\n").split("\n", 2)
+        return Commit(id, tree, subject, self._exported(tree))
+
+    def changed_files(self) -> int:
+        """How many files differ from HEAD or are unknown to git: none of them is part of a release."""
+        return len(process.must(["git", "status", "--porcelain"], cwd=self._root).splitlines())
+
+    def _exported(self, tree: str) -> Path:
+        """The tree's files; made beside and renamed, so that a folder of that name is always whole."""
+        target = self._trees / tree
+        if target.exists():
+            return target
+        self._trees.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self._trees, prefix="partial-") as scratch:
+            archive = Path(scratch, "tree.tar")
+            process.must(["git", "archive", "--format=tar", f"--output={archive}", tree], cwd=self._root)
+            files = Path(scratch, "files")
+            with tarfile.open(archive) as tar:
+                tar.extractall(files, filter="data")
+            if not target.exists():
+                shutil.move(files, target)
+        return target

@@ -1,0 +1,140 @@
+"""The pipeline's settings: one file and the environment, checked together before any work starts, unknown keys refused."""
+
+from __future__ import annotations
+
+import ipaddress
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from pipeline.errors import UsageError
+
+PREFIX = "SLIPWAY_"
+DEFAULT_FILE = "slipway.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentSettings:
+    """One environment: its hosts, and what a release must show before it may go there.
+
+    `requires` names gates: `dependencies` and `tests` judge the commit, `deploy@ENV` and `load@ENV` the release on another environment.
+    """
+
+    name: str
+    hosts: tuple[str, ...]
+    requires: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Each scalar is a key of the file or the variable `SLIPWAY_<NAME>`, which wins. Paths are relative to the repository."""
+
+    project: str = "slipway"
+    provider: str = "local"
+    state: str = "var"
+    registry: str = "127.0.0.1:5010"
+    wheelhouse: str = "var/wheelhouse"
+    wheelhouse_port: int = 5011
+    base_image: str = "debian:bookworm-slim"
+    debian_mirror: str = "http://deb.debian.org/debian"
+    model: str = "service/models/efficientnet_lite0/model.toml"
+    load_users: int = 8
+    load_seconds: int = 20
+    environments: tuple[EnvironmentSettings, ...] = ()
+
+    def environment(self, name: str) -> EnvironmentSettings:
+        """The environment of that name. Raises UsageError."""
+        for environment in self.environments:
+            if environment.name == name:
+                return environment
+        known = ", ".join(e.name for e in self.environments)
+        raise UsageError(f"there is no environment {name!r}", hint=f"the settings name: {known}")
+
+
+def read_settings(root: Path, environ: Mapping[str, str]) -> Settings:
+    """The settings of the repository at `root`. Raises UsageError that names every problem at once.
+
+    `SLIPWAY_FILE` names another file than `slipway.toml`.
+    """
+    file = root / environ.get(PREFIX + "FILE", DEFAULT_FILE)
+    try:
+        document = tomllib.loads(file.read_text())
+    except FileNotFoundError as error:
+        raise UsageError(f"there is no settings file {file}") from error
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{file} cannot be read: {error}") from error
+    problems: list[str] = []
+    environments = _environments(document.pop("environments", {}), problems)
+    given = {**document, **_from_environ(environ, problems)}
+    values = _scalars(given, problems)
+    problems += _clashes(environments)
+    if problems:
+        raise UsageError(f"{file.name}: {'; '.join(problems)}", hint="README.md has the table of settings")
+    return Settings(**values, environments=environments)  # type: ignore[arg-type]
+
+
+def _from_environ(environ: Mapping[str, str], problems: list[str]) -> dict[str, object]:
+    known = {field.name for field in fields(Settings)} - {"environments"}
+    found: dict[str, object] = {}
+    for variable in sorted(environ):
+        if not variable.startswith(PREFIX) or variable == PREFIX + "FILE":
+            continue
+        name = variable.removeprefix(PREFIX).lower()
+        if name not in known:
+            problems.append(f"unknown setting {variable}")
+        else:
+            text = environ[variable]
+            found[name] = int(text) if text.isdigit() else text
+    return found
+
+
+def _scalars(given: Mapping[str, object], problems: list[str]) -> dict[str, object]:
+    defaults = Settings()
+    values: dict[str, object] = {}
+    for name, value in given.items():
+        default = getattr(defaults, name, None)
+        if default is None or name == "environments":
+            problems.append(f"unknown key {name!r}")
+        elif type(value) is not type(default):
+            problems.append(f"{name} = {value!r} is not {'a whole number' if isinstance(default, int) else 'text'}")
+        else:
+            values[name] = value
+    if values.get("provider", "local") != "local":
+        problems.append(f"provider = {values['provider']!r} is not known; there is 'local'")
+    return values
+
+
+def _environments(tables: object, problems: list[str]) -> tuple[EnvironmentSettings, ...]:
+    if not isinstance(tables, dict) or not tables:
+        problems.append("no [environments.NAME] table")
+        return ()
+    found = []
+    for name, table in tables.items():
+        for key in sorted(table.keys() - {"hosts", "requires"}):
+            problems.append(f"unknown key environments.{name}.{key}")
+        hosts, requires = tuple(table.get("hosts", ())), tuple(table.get("requires", ()))
+        problems += [f"environments.{name}: {reason}" for reason in (*_bad_hosts(hosts), *_bad_gates(requires, tables))]
+        found.append(EnvironmentSettings(name, hosts, requires))
+    return tuple(found)
+
+
+def _bad_hosts(hosts: tuple[str, ...]) -> list[str]:
+    reasons = [] if hosts else ["no hosts"]
+    for host in hosts:
+        try:
+            if not ipaddress.ip_address(host).is_loopback:
+                reasons.append(f"{host} is no loopback address, and the local provider uses no other")
+        except ValueError:
+            reasons.append(f"{host!r} is no IP address")
+    return reasons
+
+
+def _bad_gates(requires: tuple[str, ...], environments: Mapping[str, object]) -> list[str]:
+    known = {"dependencies", "tests", *(f"{gate}@{name}" for gate in ("deploy", "load") for name in environments)}
+    return [f"requires {gate!r}, which is no gate" for gate in requires if gate not in known]
+
+
+def _clashes(environments: tuple[EnvironmentSettings, ...]) -> list[str]:
+    addresses = [host for environment in environments for host in environment.hosts]
+    return [f"host {address} is in two places" for address in sorted({a for a in addresses if addresses.count(a) > 1})]

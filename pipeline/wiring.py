@@ -1,0 +1,72 @@
+"""From settings to concrete adapters: the only module that knows them all."""
+
+from __future__ import annotations
+
+import getpass
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pipeline import image
+from pipeline.collaborators import Story, Tools
+from pipeline.deploy import AnsibleDeployer
+from pipeline.engine import Engine
+from pipeline.fleet.local import LocalFleet
+from pipeline.gates import dependencies
+from pipeline.gates.load import read_budget
+from pipeline.hosts import HttpHosts
+from pipeline.ledger.local import LocalLedger
+from pipeline.loadtest import LocustLoad
+from pipeline.playbook import Playbooks
+from pipeline.repository import Repository
+from pipeline.settings import Settings
+from pipeline.testrun import PytestRunner
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What belongs to this machine rather than to a release: its engine, and the registry of the local provider."""
+
+    engine: Engine
+    registry_up: Callable[[], None]
+
+
+def wire(settings: Settings, root: Path, story: Story) -> tuple[Tools, Machine]:
+    """The collaborators of every use case, for this machine and these settings."""
+    state = root / settings.state
+    state.mkdir(parents=True, exist_ok=True)
+    images = image.DockerImages(settings, root, story)
+
+    def playbooks(name: str) -> Playbooks:
+        return Playbooks(root / "ansible", sys.executable, state / "logs" / f"{name}.jsonl", story)
+
+    def provision(inventory: Path, name: str) -> None:
+        playbooks(f"provision-{name}").run("provision", inventory=inventory)
+
+    fleet = LocalFleet(settings, root, story, images.base, provision)
+    tools = Tools(
+        settings=settings,
+        root=root,
+        ledger=LocalLedger(state / "ledger.jsonl"),
+        commits=Repository(root, state),
+        images=images,
+        fleet=fleet,
+        deployer=AnsibleDeployer(playbooks("deploy"), fleet),
+        load=LocustLoad(root / "loadtests", sys.executable, state / "load"),
+        tests=PytestRunner(sys.executable, state / "reports", story),
+        hosts=HttpHosts(),
+        check_dependencies=lambda folder: dependencies.check(folder, dependencies.installed_packages()),
+        budget=read_budget,
+        story=story,
+        who=f"{getpass.getuser()}@{socket.gethostname()}",
+        now=lambda: datetime.now(UTC),
+    )
+    return tools, Machine(Engine(image.engine_answers, state), fleet.registry_up)
+
+
+def repository_root() -> Path:
+    """The checkout that this code is in."""
+    return Path(__file__).resolve().parent.parent
