@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import gevent
 from locust import between, events, task
 from locust.contrib.fasthttp import FastHttpUser
 
@@ -82,6 +83,7 @@ class Visitor(FastHttpUser):
     network_timeout = SECONDS_PER_REQUEST
     connection_timeout = SECONDS_PER_REQUEST
     prediction: str | None = None
+    token = ""
 
     def __init__(self, environment: Any) -> None:
         if TARGETS:
@@ -109,14 +111,33 @@ class Visitor(FastHttpUser):
             self.prediction = None
 
     def send(self, method: str, path: str, **content: Any) -> dict[str, Any]:
-        """One request as this user; the JSON object that came back, empty when it failed."""
-        headers = {"Authorization": f"Bearer {self.token}"} if getattr(self, "token", "") else {}
+        """One request as this user; the JSON object that came back, empty when it failed.
+
+        It runs beside the user: Locust may end a user just as it begins a request, and a request that was sent has to be counted.
+        """
+        request = gevent.spawn(self.exchange, method, path, content)
+        try:
+            answer: dict[str, Any] = request.get()
+            return answer
+        except gevent.GreenletExit:
+            request.join()
+            raise
+
+    def exchange(self, method: str, path: str, content: dict[str, Any]) -> dict[str, Any]:
+        """Send, judge, and count."""
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         RECORDER.sending()
         with self.client.request(method, path, headers=headers, catch_response=True, **content) as reply:
             if reply.status_code == 0 or reply.status_code >= 400:
                 reply.failure(f"{reply.status_code} {(reply.text or reply.error or '')!s:.120}")
                 return {}
-            document = reply.json()
+            try:
+                document = reply.json()
+            except ValueError:
+                document = None
+            if not isinstance(document, dict):
+                reply.failure("the answer is no JSON object")
+                return {}
             if path == "/v1/predictions" and len(document.get("predictions", ())) != 5:
                 reply.failure("no five predictions")
-            return document if isinstance(document, dict) else {}
+            return document
