@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.status import Status
 from rich.text import Text
 
+PLAIN_WIDTH = 160  # columns of a table in a file or a log
 PLAIN_SECONDS = 10.0  # between two lines of progress where there is no terminal
 
 
@@ -63,4 +64,4 @@ class ConsoleStory:
 
 def stdout_console() -> Console:
     """Where results go."""
-    return Console(file=sys.stdout, highlight=False, soft_wrap=True)
+    return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PLAIN_WIDTH)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+import time
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
@@ -93,7 +94,7 @@ class SqliteStorage:
         found: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if found is None:
             found = sqlite3.connect(self._path, timeout=LOCK_SECONDS, isolation_level=None, check_same_thread=False)
-            found.execute("PRAGMA journal_mode = WAL")
+            _use_wal(found)
             found.execute("PRAGMA foreign_keys = ON")
             self._local.connection = found
             with self._opening:
@@ -104,6 +105,19 @@ class SqliteStorage:
         with closing(self._connection().execute(query, values)) as cursor:
             row: tuple[str, ...] | None = cursor.fetchone()
             return row
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Switch to WAL. SQLite's busy timeout does not cover this switch, so processes that start together wait here."""
+    end = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)
 
 
 def _run(row: tuple[str, ...]) -> Run:

@@ -38,11 +38,13 @@ def answers(url):
 
 
 def end_of(engine, container):
-    """How a container ended, in words; empty while its first process runs. A restart counts as an end."""
+    """How a container ended, in words; empty while its first process runs. A restart hides the exit code, and counts as an end."""
     document = inspect(engine, container)
     if document is None:
         return "the container is gone"
-    if document["State"]["Status"] == "running" and document["RestartCount"] == 0:
+    if document["RestartCount"] > 0:
+        return "its process ended"
+    if document["State"]["Status"] == "running":
         return ""
     return "its process ended with code %s" % document["State"]["ExitCode"]
 

@@ -21,6 +21,7 @@ options:
 RETURN = r"""
 serving: {description: The slot that takes requests; empty when none does, type: str}
 free: {description: The slot that a deploy may fill, type: str}
+statuses: {description: Slot -> what HAProxy says of it, type: dict}
 releases: {description: Slot -> release of its container, type: dict}
 """
 
