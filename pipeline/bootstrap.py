@@ -19,6 +19,11 @@ STAMP = VENV / "slipway.json"  # present only when everything is installed; hold
 UNFINISHED = VENV / "slipway.unfinished"
 LOCKS = [ROOT / "requirements" / f"{name}.txt" for name in ("bootstrap", "service", "pipeline", "dev")]
 WHEELHOUSE = ROOT / os.environ.get("SLIPWAY_WHEELHOUSE", "var/wheelhouse")
+COMPILED = (
+    "torch", "torchvision", "numpy", "sympy", "PIL", "starlette", "uvicorn", "anyio", "locust", "ansible", "docker", "rich", "click",
+    "gevent", "flask", "werkzeug", "jinja2", "httpx2", "pytest", "_pytest", "requests", "urllib3",
+    "ansible_collections/ansible/posix", "ansible_collections/community/docker",
+)  # fmt: skip
 EXIT_COULD_NOT = 3
 
 
@@ -30,7 +35,8 @@ def main() -> int:
     """Make the environment, or do nothing when it is up to date; the exit code."""
     try:
         if sys.version_info[:2] != (3, 11):
-            raise SetupError(f"Python 3.11 is needed, and this is {sys.version.split()[0]}: try `make setup PYTHON=python3.11`")
+            found = sys.version.split()[0]
+            raise SetupError(f"Python 3.11 is needed, and this is {found}: try `make setup PYTHON=python3.11`")
         if _stamp() != _wanted():
             _make()
     except SetupError as error:
@@ -53,16 +59,15 @@ def _make() -> None:
     python = str(VENV / "bin" / "python")
     _say("downloading the locked wheels (3 GB the first time)")
     WHEELHOUSE.mkdir(parents=True, exist_ok=True)
-    bootstrap, others = LOCKS[0], LOCKS[1:]
     pip = [python, "-m", "pip", "--disable-pip-version-check"]
     wheels = ["--require-hashes", "--only-binary=:all:", f"--find-links={WHEELHOUSE}"]
     quiet = ["-qq", "--progress-bar=off"]
-    _run([*pip, "install", *quiet, *wheels, "--no-deps", f"--requirement={bootstrap}"])
+    _run([*pip, "install", *quiet, *wheels, "--no-deps", f"--requirement={LOCKS[0]}"])
     for lock in LOCKS:
         _run([*pip, "download", *quiet, *wheels, "--no-deps", f"--dest={WHEELHOUSE}", f"--requirement={lock}"])
     _say("installing them")
-    _run([python, "-m", "uv", "--quiet", "pip", "sync", f"--python={python}", "--offline", "--no-index", "--require-hashes",
-          f"--find-links={WHEELHOUSE}", f"--cache-dir={ROOT / 'var' / 'uv'}", "--link-mode=hardlink", *map(str, [bootstrap, *others])])  # fmt: skip
+    sync = [python, "-m", "uv", "--quiet", "pip", "sync", f"--python={python}", "--offline", "--no-index", "--require-hashes"]
+    _run([*sync, f"--find-links={WHEELHOUSE}", f"--cache-dir={ROOT / 'var' / 'uv'}", "--link-mode=hardlink", *map(str, LOCKS)])
     _say("compiling them")
     _run([python, "-m", "compileall", "-qq", "-j", "0", *(str(p) for p in _imported_packages())], may_fail=True)
     STAMP.write_text(json.dumps(_wanted()))
@@ -72,7 +77,7 @@ def _make() -> None:
 
 def _make_venv() -> None:
     """Debian splits `venv` off from python3; bring it when we may."""
-    if subprocess.run([sys.executable, "-c", "import ensurepip, venv"], capture_output=True).returncode != 0:
+    if subprocess.run([sys.executable, "-c", "import ensurepip, venv"], capture_output=True, check=False).returncode != 0:
         package = "python3.11-venv"
         if os.geteuid() != 0 or not shutil.which("apt-get"):
             raise SetupError(f"this Python cannot make virtual environments: try `apt-get install {package}`")
@@ -86,13 +91,7 @@ def _make_venv() -> None:
 def _imported_packages() -> list[Path]:
     """The packages whose first import is slow enough to be worth compiling ahead."""
     site = VENV / "lib" / "python3.11" / "site-packages"
-    names = ("torch", "torchvision", "numpy", "sympy", "PIL", "starlette", "uvicorn", "anyio", "locust", "ansible", "docker", "rich", "click",
-             "gevent", "flask", "werkzeug", "jinja2", "httpx2", "pytest", "_pytest", "requests", "urllib3")  # fmt: skip
-    collections = [
-        site / "ansible_collections" / name
-        for name in ("ansible/posix", "community/docker", "community/general/plugins/modules/haproxy.py")
-    ]
-    return [path for path in (*(site / name for name in names), *collections) if path.exists()]
+    return [path for name in COMPILED if (path := site / name).exists()]
 
 
 def _stamp() -> object:
@@ -109,7 +108,7 @@ def _wanted() -> dict[str, str]:
 
 
 def _run(argv: list[str], *, may_fail: bool = False) -> None:
-    done = subprocess.run(argv, stdin=subprocess.DEVNULL, cwd=ROOT)
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, cwd=ROOT, check=False)
     if done.returncode != 0 and not may_fail:
         raise SetupError(f"{' '.join(argv[:4])} … ended with {done.returncode}; what it said is above")
 

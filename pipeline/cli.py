@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from pipeline import commands, doctor, image, show
+from pipeline import demo as whole_way
 from pipeline.collaborators import Tools
 from pipeline.console import ConsoleStory, stdout_console
 from pipeline.errors import GateClosed, PipelineError, UsageError
@@ -223,8 +224,6 @@ def ask(session: Session, environment: str, picture: Path | None, as_json: bool)
 @click.pass_obj
 def demo(session: Session, commit: str) -> None:
     """Ship a commit all the way to production, and ask the deployed service what it sees."""
-    from pipeline import demo as whole_way
-
     whole_way.run(session.tools, session.story, commit, invoke)
 
 

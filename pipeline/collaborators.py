@@ -73,7 +73,7 @@ class Deployer(Protocol):
     """Puts a release on all hosts of an environment."""
 
     def deploy(self, release: Release, environment: EnvironmentSettings) -> None:
-        """Returns once every host answers with the release. Raises GateClosed when it never became ready: the one before serves on."""
+        """Returns once every host answers with the release. Raises GateClosed when it never became ready."""
 
     def settle(self, release_id: str, environment: EnvironmentSettings) -> None:
         """Make every host that still runs `release_id` serve it alone, after a deploy that was cut short."""

@@ -1,4 +1,4 @@
-"""Images: the base, the runtime keyed by the lock, the service keyed by the tree. One home of the Docker SDK (the other is fleet/local.py).
+"""Images: the base, the runtime keyed by the lock, the service keyed by the tree. A home of the Docker SDK, beside fleet/local.py.
 
 After a push an image is only ever `registry/repository@sha256:…`.
 """

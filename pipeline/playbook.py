@@ -73,7 +73,7 @@ class Playbooks:
 
 
 def listen(line: str, outcome: Outcome, story: Story) -> None:
-    """Take one line of the JSON-lines callback into the outcome; anything else that Ansible prints is noise, kept for a last word."""
+    """Take one line of the JSON-lines callback into the outcome; whatever else Ansible prints is kept for a last word."""
     try:
         event = json.loads(line)
     except ValueError:

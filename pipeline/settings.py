@@ -18,7 +18,7 @@ DEFAULT_FILE = "slipway.toml"
 class EnvironmentSettings:
     """One environment: its hosts, and what a release must show before it may go there.
 
-    `requires` names gates: `dependencies` and `tests` judge the commit, `deploy@ENV` and `load@ENV` the release on another environment.
+    `requires` names gates: `dependencies` and `tests` judge the commit, `deploy@ENV` and `load@ENV` the release elsewhere.
     """
 
     name: str

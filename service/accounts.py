@@ -14,7 +14,7 @@ from service.storage.protocol import Storage
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,31}")
 SHORTEST_PASSWORD, LONGEST_PASSWORD = 8, 256
-# scrypt, n=2^15 r=8: 32 MiB and about 80 ms a guess (OWASP's password storage cheat sheet allows n >= 2^15 with p = 3; we take p = 3)
+# scrypt with 32 MiB and p = 3, which OWASP's password storage cheat sheet names as one of its equal choices
 SCRYPT_N, SCRYPT_R, SCRYPT_P, SCRYPT_BYTES = 2**15, 8, 3, 32
 _NOBODY = "00" * 16 + "$" + "00" * SCRYPT_BYTES
 

@@ -26,7 +26,10 @@ log = logging.getLogger("service")
 
 
 def build_app(settings: Settings, *, on_fatal: Callable[[], None] = lambda: None) -> Starlette:
-    """The whole application. It answers /livez at once and /readyz when the model is warm; a model that cannot be loaded calls `on_fatal`."""
+    """The whole application. It answers /livez at once and /readyz when the model is warm.
+
+    `on_fatal` is called when the model cannot be loaded. Raises ConfigError when the settings name no usable model.
+    """
     description = read_description(settings.model)
     identity = identity_of(settings, description)
     tools = Tools(

@@ -124,12 +124,10 @@ class LocalFleet:
             container = client.containers.get(name)
         except NotFound:
             self._story.progress(f"making {name}")
-            marks = {PROJECT: self._settings.project, CHECKOUT: str(self._root), **(labels or {})}
+            options["labels"] = {PROJECT: self._settings.project, CHECKOUT: str(self._root), **(labels or {})}
+            options["restart_policy"] = {"Name": "unless-stopped"}
             try:
-                container = client.containers.create(
-                    self._machine_image(client, machine), name=name, labels=marks, init=True,
-                    restart_policy={"Name": "unless-stopped", "MaximumRetryCount": 0}, **options,
-                )  # fmt: skip
+                container = client.containers.create(self._machine_image(client, machine), name=name, init=True, **options)
             except APIError as error:
                 raise PipelineError(f"the machine {name} cannot be made: {error.explanation}") from error
         try:

@@ -14,7 +14,7 @@ from pipeline.verdict import Verdict
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One request: when it was sent (seconds since the run began), how long the whole answer took, and the failure, if it was one."""
+    """One request: when it was sent (seconds since the run began), how long its whole answer took, and why it failed, if it did."""
 
     at: float
     milliseconds: float

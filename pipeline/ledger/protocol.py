@@ -107,7 +107,10 @@ def verify(entries: Iterable[Entry]) -> tuple[Entry, ...]:
 
 
 def served(events: Iterable[Event], environment: str) -> tuple[str, ...]:
-    """Release ids in service on `environment`, oldest first; the last one is live now. Going back takes one off, hosts that go take all."""
+    """Release ids in service on `environment`, oldest first; the last one is live now.
+
+    A rollback takes one off, and hosts that are removed take all.
+    """
     stack: list[str] = []
     for event in events:
         if event.environment != environment:

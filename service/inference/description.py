@@ -18,7 +18,7 @@ MODELS = Path(__file__).parent.parent / "models"
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """Resize the short side to `resize` pixels, cut `crop` x `crop` from the centre, scale to [0, 1], subtract `mean`, divide by `deviation` (per RGB channel)."""
+    """Resize the short side to `resize` pixels, cut `crop` x `crop` from the centre, scale to [0, 1], normalise per RGB channel."""
 
     resize: int
     filter: str

@@ -9,6 +9,7 @@ import time
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from service.errors import NameTaken
 from service.records import Run, Score, User
@@ -101,9 +102,9 @@ class SqliteStorage:
                 self._open.append(found)
         return found
 
-    def _one(self, query: str, *values: str) -> tuple[str, ...] | None:
+    def _one(self, query: str, *values: str) -> tuple[Any, ...] | None:
         with closing(self._connection().execute(query, values)) as cursor:
-            row: tuple[str, ...] | None = cursor.fetchone()
+            row: tuple[Any, ...] | None = cursor.fetchone()
             return row
 
 
@@ -120,7 +121,7 @@ def _use_wal(connection: sqlite3.Connection) -> None:
             time.sleep(0.05)
 
 
-def _run(row: tuple[str, ...]) -> Run:
+def _run(row: tuple[Any, ...]) -> Run:
     id, owner, made_at, scores, release, model, media_type, note, saved = row
     return Run(
         id,

@@ -37,4 +37,3 @@ def wait_until_ready(client: TestClient) -> None:
     while client.get("/readyz").status_code != 200:
         assert time.monotonic() < end, "the model never became ready"
         time.sleep(0.05)
-
