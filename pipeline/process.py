@@ -68,14 +68,15 @@ def follow(
         )  # fmt: skip
     except FileNotFoundError as error:
         raise _missing(argv) from error
-    try:
-        assert child.stdout is not None
-        for line in child.stdout:
-            on_line(line.rstrip("\n"))
-        return child.wait()
-    except BaseException:
-        _end(child, grace=5)
-        raise
+    with child:
+        try:
+            assert child.stdout is not None
+            for line in child.stdout:
+                on_line(line.rstrip("\n"))
+            return child.wait()
+        except BaseException:
+            _end(child, grace=5)
+            raise
 
 
 class Companion:

@@ -31,10 +31,11 @@ class Repository:
 
     def commit(self, name: str = "HEAD") -> Commit:
         """The commit that `name` means, with its files exported. Raises UsageError when there is none."""
-        result = process.run(["git", "log", "-1", "--format=%H%n%T%n%s", name, "--"], cwd=self._root)
-        if result.code != 0:
+        found = process.run(["git", "rev-parse", "--quiet", "--verify", "--end-of-options", f"{name}^{{commit}}"], cwd=self._root)
+        if found.code != 0:
             raise UsageError(f"there is no commit {name!r} in {self._root}", hint="`git log --oneline` lists what there is")
-        id, tree, subject = result.output.rstrip("\n").split("\n", 2)
+        said = process.must(["git", "log", "-1", "--format=%H%n%T%n%s", found.output.strip(), "--"], cwd=self._root)
+        id, tree, subject = said.rstrip("\n").split("\n", 2)
         return Commit(id, tree, subject, self._exported(tree))
 
     def changed_files(self) -> int:

@@ -88,7 +88,7 @@ def from_json(values: Mapping[str, object]) -> Entry:
             detail,
         )
         return Entry(values["number"], str(values["previous"]), event, str(values["hash"]))
-    except (KeyError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise LedgerBroken(f"a ledger entry cannot be read: {error}") from error
 
 

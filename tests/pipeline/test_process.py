@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline import process
+from pipeline.errors import PipelineError
+
+
+def test_a_program_that_is_not_installed_is_named():
+    with pytest.raises(PipelineError, match="'no-such-program' is not installed"):
+        process.run(["no-such-program"])
+
+
+def test_a_program_that_takes_too_long_is_ended():
+    with pytest.raises(PipelineError, match=r"took longer than 0 s"):
+        process.run(["sleep", "30"], timeout=0.1)
+
+
+def test_a_program_that_has_to_succeed_says_why_it_did_not():
+    with pytest.raises(PipelineError, match="ended with 3: boom"):
+        process.must(["sh", "-c", "echo first >&2; echo boom >&2; exit 3"])
+
+
+def test_every_line_is_handed_over_as_it_comes():
+    lines: list[str] = []
+    code = process.follow(["sh", "-c", "echo a; echo b >&2; exit 4"], lines.append)
+    assert (code, sorted(lines)) == (4, ["a", "b"])
+
+
+def test_a_companion_ends_when_it_is_told_to(tmp_path: Path):
+    companion = process.Companion(["sleep", "60"], log=tmp_path / "log")
+    assert companion.running
+    companion.stop(grace=5)
+    assert not companion.running
+
+
+def test_a_companion_that_ignores_the_request_is_made_to_end(tmp_path: Path):
+    companion = process.Companion(["sh", "-c", "trap '' TERM; echo up; while :; do sleep 0.1; done"], log=tmp_path / "log")
+    while "up" not in (tmp_path / "log").read_text():
+        time.sleep(0.01)
+    companion.stop(grace=0.2)
+    assert not companion.running
+
+
+def test_a_child_dies_with_a_parent_that_is_killed(tmp_path: Path, root: Path):
+    code = (
+        "import sys, time; from pathlib import Path; from pipeline import process\n"
+        "process.Companion(['sleep', '61.5'], log=Path(sys.argv[1])); print('up', flush=True); time.sleep(60)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "log")], cwd=root, stdout=subprocess.PIPE)
+    assert parent.stdout is not None
+    parent.stdout.readline()
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    end = time.monotonic() + 5
+    while time.monotonic() < end and process.run(["pgrep", "-f", "^sleep 61.5$"]).code == 0:
+        time.sleep(0.05)
+    assert process.run(["pgrep", "-f", "^sleep 61.5$"]).code != 0

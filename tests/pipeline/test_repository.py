@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline import process
+from pipeline.errors import UsageError
+from pipeline.repository import Repository
+
+ME = ["-c", "user.name=ada", "-c", "user.email=ada@example.org"]
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    root = tmp_path / "repository"
+    root.mkdir()
+    process.must(["git", "init", "-q", str(root)])
+    (root / "file").write_text("committed")
+    process.must(["git", "add", "."], cwd=root)
+    process.must(["git", *ME, "commit", "-q", "-m", "Say it | with a line"], cwd=root)
+    return Repository(root, tmp_path / "state")
+
+
+def test_a_commit_brings_its_files_as_they_were_committed(repository: Repository, tmp_path: Path):
+    (tmp_path / "repository" / "file").write_text("changed since")
+    commit = repository.commit()
+    assert (commit.files / "file").read_text() == "committed"
+    assert commit.subject == "Say it | with a line"
+    assert repository.changed_files() == 1
+
+
+def test_the_same_tree_is_exported_once(repository: Repository):
+    first = repository.commit()
+    (first.files / "mark").touch()
+    assert (repository.commit("HEAD").files / "mark").exists()
+
+
+def test_an_export_that_was_cut_short_leaves_nothing_that_looks_whole(repository: Repository, tmp_path: Path):
+    (tmp_path / "state" / "trees" / "partial-x" / "files").mkdir(parents=True)
+    assert (repository.commit().files / "file").exists()
+
+
+@pytest.mark.parametrize("name", ["no-such-branch", "--all", "deadbeef"])
+def test_a_commit_that_is_not_there_is_asked_wrongly(repository: Repository, name: str):
+    with pytest.raises(UsageError, match="there is no commit"):
+        repository.commit(name)

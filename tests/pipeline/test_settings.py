@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import UsageError
+from pipeline.settings import read_settings
+
+GOOD = '[environments.staging]\nhosts = ["127.0.9.1"]\n'
+
+
+def read(tmp_path: Path, text: str = GOOD, **environ: str):
+    (tmp_path / "slipway.toml").write_text(text)
+    return read_settings(tmp_path, environ)
+
+
+def test_the_settings_of_the_repository_name_staging_and_production(root: Path):
+    settings = read_settings(root, {})
+    assert [e.name for e in settings.environments] == ["staging", "production"]
+    assert "load@staging" in settings.environment("production").requires
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path):
+    settings = read(tmp_path, 'project = "one"\nload_users = 3\n' + GOOD, SLIPWAY_PROJECT="two", SLIPWAY_LOAD_USERS="5")
+    assert (settings.project, settings.load_users) == ("two", 5)
+
+
+@pytest.mark.parametrize(("text", "reason"), [
+    ('projekt = "x"\n' + GOOD, "unknown key 'projekt'"),
+    ("load_users = 'many'\n" + GOOD, "load_users = 'many' is not a whole number"),
+    ("load_users = true\n" + GOOD, "is not a whole number"),
+    ('provider = "moon"\n' + GOOD, "provider = 'moon' is not known"),
+    ("", "no [environments.NAME] table"),
+    ("[environments.staging]\nhosts = []\n", "environments.staging: no hosts"),
+    ('[environments.staging]\nhosts = ["web-1"]\n', "'web-1' is no IP address"),
+    ('[environments.staging]\nhosts = ["10.0.0.1"]\n', "10.0.0.1 is no loopback address"),
+    ('[environments.staging]\nhosts = ["127.0.9.1"]\nhost = "x"\n', "unknown key environments.staging.host"),
+    (GOOD + 'requires = ["luck"]\n', "requires 'luck', which is no gate"),
+    (GOOD + 'requires = ["load@stagin"]\n', "requires 'load@stagin', which is no gate"),
+    (GOOD + '[environments.other]\nhosts = ["127.0.9.1"]\n', "host 127.0.9.1 is in two places"),
+])  # fmt: skip
+def test_settings_that_cannot_be_used_are_refused(tmp_path: Path, text: str, reason: str):
+    with pytest.raises(UsageError) as caught:
+        read(tmp_path, text)
+    assert reason in str(caught.value)
+
+
+def test_all_problems_are_named_at_once(tmp_path: Path):
+    with pytest.raises(UsageError) as caught:
+        read(tmp_path, 'projekt = "x"\n[environments.a]\nhosts = []\n', SLIPWAY_LOADUSERS="3")
+    assert all(word in str(caught.value) for word in ("projekt", "no hosts", "SLIPWAY_LOADUSERS"))
+
+
+def test_a_missing_file_is_named(tmp_path: Path):
+    with pytest.raises(UsageError, match=r"no settings file .*other\.toml"):
+        read_settings(tmp_path, {"SLIPWAY_FILE": "other.toml"})
+
+
+def test_a_file_that_is_no_toml_is_named(tmp_path: Path):
+    with pytest.raises(UsageError, match="cannot be read"):
+        read(tmp_path, "project =")
