@@ -20,8 +20,8 @@ UNFINISHED = VENV / "slipway.unfinished"
 LOCKS = [ROOT / "requirements" / f"{name}.txt" for name in ("bootstrap", "service", "pipeline", "dev")]
 WHEELHOUSE = ROOT / os.environ.get("SLIPWAY_WHEELHOUSE", "var/wheelhouse")
 COMPILED = (
-    "torch", "torchvision", "numpy", "sympy", "PIL", "starlette", "uvicorn", "anyio", "locust", "ansible", "docker", "rich", "click",
-    "gevent", "flask", "werkzeug", "jinja2", "httpx2", "pytest", "_pytest", "requests", "urllib3",
+    "torch", "torchvision", "numpy", "sympy", "PIL", "starlette", "uvicorn", "anyio", "locust", "ansible", "docker", "rich",
+    "click", "gevent", "flask", "werkzeug", "jinja2", "httpx2", "pytest", "_pytest", "requests", "urllib3",
     "ansible_collections/ansible/posix", "ansible_collections/community/docker",
 )  # fmt: skip
 EXIT_COULD_NOT = 3

@@ -8,10 +8,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from pipeline.commit import Commit
 from pipeline.gates.load import Budget, LoadStats
 from pipeline.ledger.protocol import Event, Ledger
 from pipeline.release import Release
-from pipeline.repository import Commit
 from pipeline.settings import EnvironmentSettings, Settings
 from pipeline.verdict import Verdict
 

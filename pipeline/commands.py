@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.collaborators import LoadRun, Tools
+from pipeline.commit import Commit
 from pipeline.errors import GateClosed, PipelineError, UsageError
 from pipeline.gates import load, promotion
 from pipeline.ledger import protocol as ledger
 from pipeline.ledger.protocol import Event
 from pipeline.release import Release
-from pipeline.repository import Commit
 from pipeline.settings import EnvironmentSettings
 from pipeline.verdict import Answer, Verdict
 

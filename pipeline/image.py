@@ -20,9 +20,9 @@ from docker.errors import APIError, BuildError, DockerException, ImageNotFound
 
 from pipeline import base_image, wheelhouse
 from pipeline.collaborators import Story
+from pipeline.commit import Commit
 from pipeline.dockerfile import stage_of
 from pipeline.errors import PipelineError, UsageError
-from pipeline.repository import Commit
 from pipeline.settings import Settings
 
 BASE_TAG, RUNTIME_TAG = "slipway/base", "slipway/runtime"

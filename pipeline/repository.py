@@ -5,21 +5,11 @@ from __future__ import annotations
 import shutil
 import tarfile
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline import process
+from pipeline.commit import Commit
 from pipeline.errors import UsageError
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """A commit and the tree that it holds; both are git ids in hex. `files` is where its files lie, unchanged."""
-
-    id: str
-    tree: str
-    subject: str
-    files: Path
 
 
 class Repository:

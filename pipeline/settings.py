@@ -39,6 +39,7 @@ class Settings:
     base_image: str = "debian:bookworm-slim"
     debian_mirror: str = "http://deb.debian.org/debian"
     model: str = "service/models/efficientnet_lite0/model.toml"
+    ready_seconds: int = 120
     load_users: int = 8
     load_seconds: int = 20
     environments: tuple[EnvironmentSettings, ...] = ()

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 from pipeline import process
 from pipeline.collaborators import Story
-from pipeline.repository import Commit
+from pipeline.commit import Commit
 from pipeline.verdict import Verdict
 
 

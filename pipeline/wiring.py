@@ -54,7 +54,7 @@ def wire(settings: Settings, root: Path, story: Story) -> tuple[Tools, Machine]:
         commits=Repository(root, state),
         images=images,
         fleet=fleet,
-        deployer=AnsibleDeployer(playbooks("deploy"), fleet),
+        deployer=AnsibleDeployer(playbooks("deploy"), fleet, settings.ready_seconds),
         load=LocustLoad(root / "loadtests", sys.executable, state / "load"),
         tests=PytestRunner(sys.executable, state / "reports", story),
         hosts=HttpHosts(),

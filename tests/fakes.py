@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pipeline.collaborators import Tools
+from pipeline.commit import Commit
 from pipeline.errors import GateClosed, PipelineError, UsageError
 from pipeline.gates.load import Budget, LoadStats, Sample
 from pipeline.ledger.memory import MemoryLedger
 from pipeline.release import Release
-from pipeline.repository import Commit
 from pipeline.settings import EnvironmentSettings, Settings
 from pipeline.verdict import Verdict
 

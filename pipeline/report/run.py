@@ -9,9 +9,9 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from pipeline.commit import Commit
 from pipeline.ledger.protocol import EVIDENCE, Event
 from pipeline.report.chart import Chart, chart
-from pipeline.repository import Commit
 
 TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),

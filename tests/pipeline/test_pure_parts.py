@@ -55,7 +55,7 @@ def test_a_build_context_depends_on_names_and_contents_alone():
 
 
 def test_a_playbook_gets_its_variables_as_one_json_argument():
-    argv = playbook_argv("py", "deploy", inventory=Path("i.json"), variables=deploy_variables(RELEASE))
+    argv = playbook_argv("py", "deploy", inventory=Path("i.json"), variables=deploy_variables(RELEASE, 60))
     assert json.loads(argv[-1])["service_image"] == RELEASE.image
     assert argv[3:6] == ["playbook", "deploy.yml", "--inventory"]
 
