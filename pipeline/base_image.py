@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from pipeline import process
 from pipeline.collaborators import Story
 from pipeline.engine import install_packages
 from pipeline.errors import PipelineError
+from pipeline.scratch import scratch
 
 SUITE = "bookworm"
 
@@ -21,15 +21,14 @@ def debootstrap_argv(target: Path, mirror: str) -> list[str]:
     return ["debootstrap", "--variant=minbase", SUITE, str(target), mirror]
 
 
-def make(mirror: str, take: Callable[[Path], str], scratch: Path, story: Story) -> str:
-    """Make the base, hand its archive to `take`, and answer with the image that `take` made of it. Needs root."""
+def make(mirror: str, take: Callable[[Path], str], folder: Path, story: Story) -> str:
+    """Make the base below `folder`, hand its archive to `take`, and answer with the image that `take` made of it. Needs root."""
     if os.geteuid() != 0:
         raise PipelineError("no base image can be pulled, and only root can make one", hint="run as root, or open a registry")
     if shutil.which("debootstrap") is None:
         install_packages(("debootstrap",), story)
-    scratch.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=scratch, prefix="base-") as folder:
-        system, archive = Path(folder, "system"), Path(folder, "base.tar")
+    with scratch(folder) as work:
+        system, archive = work / "system", work / "base.tar"
         if process.follow(debootstrap_argv(system, mirror), story.progress) != 0:
             raise PipelineError(f"no base image can be made from {mirror}", hint="set SLIPWAY_DEBIAN_MIRROR")
         shutil.rmtree(system / "var/cache/apt/archives", ignore_errors=True)

@@ -234,6 +234,10 @@ def down(session: Session) -> None:
     session.story.step("removing", f"everything of the project {session.tools.settings.project!r}")
     if image.engine_answers():
         commands.down(session.tools)
+    elif session.machine.has_hosts():
+        raise PipelineError(
+            "no Docker engine answers, so its containers cannot be removed", hint="python -m pipeline doctor --install"
+        )
     stopped = session.machine.engine.stop_ours()
     session.result(
         None, show.line("down", "the Docker engine that was started here too" if stopped else "nothing is left"), as_json=False

@@ -251,6 +251,8 @@ def _switch(
     tools.story.step("deploying", f"{release.short} to {environment.name}")
     started = tools.now()
     _append(tools, ledger.ATTEMPTED, release.id, environment.name)
+    if under_load and not before:
+        tools.story.note(f"nothing is live on {environment.name} yet: there is no user to lose, and no load to send")
     refusal, stats = None, None
     with _load_on(tools, environment, wanted=under_load and bool(before)) as running:
         try:

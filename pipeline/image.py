@@ -115,8 +115,8 @@ class DockerImages:
             return str(client.images.pull(wanted).id)
         except (APIError, DockerException):
             self._story.note(f"{wanted} cannot be pulled: making a base from {self._settings.debian_mirror}")
-        scratch = self._root / self._settings.state / "scratch"
-        return base_image.make(self._settings.debian_mirror, lambda tar: _imported(client, tar), scratch, self._story)
+        folder = self._root / self._settings.state / "base"
+        return base_image.make(self._settings.debian_mirror, lambda tar: _imported(client, tar), folder, self._story)
 
     def _runtime(self, client: docker.DockerClient, commit: Commit, dockerfile: str) -> str:
         """The id of the runtime image for the commit's locks, built when there is none."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import tarfile
-import tempfile
 from pathlib import Path
 
 from pipeline import process
 from pipeline.commit import Commit
 from pipeline.errors import UsageError
+from pipeline.scratch import scratch
 
 
 class Repository:
@@ -37,13 +36,11 @@ class Repository:
         target = self._trees / tree
         if target.exists():
             return target
-        self._trees.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=self._trees, prefix="partial-") as scratch:
-            archive = Path(scratch, "tree.tar")
+        with scratch(self._trees / "partial") as folder:
+            archive, files = folder / "tree.tar", folder / "files"
             process.must(["git", "archive", "--format=tar", f"--output={archive}", tree], cwd=self._root)
-            files = Path(scratch, "files")
             with tarfile.open(archive) as tar:
                 tar.extractall(files, filter="data")
             if not target.exists():
-                shutil.move(files, target)
+                files.rename(target)
         return target

@@ -32,6 +32,7 @@ class Machine:
 
     engine: Engine
     registry_up: Callable[[], None]
+    has_hosts: Callable[[], bool]
 
 
 def wire(settings: Settings, root: Path, story: Story) -> tuple[Tools, Machine]:
@@ -64,7 +65,7 @@ def wire(settings: Settings, root: Path, story: Story) -> tuple[Tools, Machine]:
         who=f"{getpass.getuser()}@{socket.gethostname()}",
         now=lambda: datetime.now(UTC),
     )
-    return tools, Machine(Engine(image.engine_answers, state), fleet.registry_up)
+    return tools, Machine(Engine(image.engine_answers, state), fleet.registry_up, fleet.made)
 
 
 def repository_root() -> Path:

@@ -23,7 +23,7 @@ import docker
 from rich.console import Console
 from rich.table import Table
 
-from tests.shipyard import PRODUCTION, Shipyard, raise_shipyard, take_down
+from tests.shipyard import PRODUCTION, Shipyard, git, raise_shipyard, take_down
 
 ROOT = Path(__file__).parent.parent
 OUR_IMAGES = ("slipway/", "127.0.0.1:5020/slipway/", "127.0.0.1:5010/slipway/")
@@ -130,7 +130,7 @@ def machine() -> dict[str, object]:
     return {
         "cpu": cpu, "cores": os.cpu_count(), "memory_gib": round(memory, 1), "disk_free_gb": round(free), "system": platform.platform(),
         "python": platform.python_version(), "docker": docker.from_env().version()["Version"], "date": time.strftime("%Y-%m-%d"),
-        "commit": subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip(),
+        "commit": git(ROOT, "rev-parse", "--short", "HEAD").strip(),
     }  # fmt: skip
 
 

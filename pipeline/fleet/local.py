@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import shlex
+import shutil
 import socket
 import tarfile
 import time
@@ -89,8 +90,13 @@ class LocalFleet:
             (self._state / "fleet" / f"{environment.name}{suffix}").unlink(missing_ok=True)
 
     def everything_down(self) -> list[str]:
-        """Remove every container and volume of this project; their names."""
-        return self._remove(image.connect(), {})
+        removed = self._remove(image.connect(), {})
+        shutil.rmtree(self._state / "fleet", ignore_errors=True)
+        return removed
+
+    def made(self) -> bool:
+        """Whether hosts were made from this checkout and not removed."""
+        return any((self._state / "fleet").glob("*.json"))
 
     def status(self, environment: EnvironmentSettings) -> dict[str, str]:
         found = {c.name: c.status for c in image.connect().containers.list(all=True, filters=self._filter({}))}

@@ -44,6 +44,8 @@ def refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, errors.ServiceError)
     status = STATUS[type(error)]
     headers = {"Retry-After": RETRY_AFTER_SECONDS} if status in (429, 503) else {}
+    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        headers["Connection"] = "close"  # nobody reads the rest of the body
     return problem(request, status, code_of(error), str(error), headers)
 
 

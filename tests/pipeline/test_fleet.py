@@ -1,19 +1,31 @@
-"""What every provider's fleet does. The local one runs only where a Docker engine is; see tests/e2e."""
+"""What every provider's fleet does; the local one on the machine's real Docker engine."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pipeline.collaborators import Fleet
 from pipeline.errors import UsageError
-from tests.fakes import STAGING, FakeFleet
+from pipeline.fleet.local import LocalFleet
+from pipeline.image import DockerImages
+from pipeline.settings import Settings
+from tests.fakes import STAGING, FakeFleet, Silence
 
 
-@pytest.fixture
-def fleet(tmp_path: Path) -> Fleet:
-    return FakeFleet(tmp_path)
+@pytest.fixture(params=["fake", pytest.param("local", marks=pytest.mark.docker)])
+def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
+    if request.param == "fake":
+        yield FakeFleet(tmp_path)
+        return
+    settings = Settings(project=f"slipway-contract-{os.getpid()}", environments=(STAGING,))
+    images = DockerImages(settings, tmp_path, Silence())
+    fleet = LocalFleet(settings, tmp_path, Silence(), images.base, provision=lambda inventory, name: None)
+    yield fleet
+    fleet.everything_down()
 
 
 def test_hosts_that_were_never_made_are_missing(fleet: Fleet):

@@ -36,9 +36,13 @@ def test_the_same_tree_is_exported_once(repository: Repository):
     assert (repository.commit("HEAD").files / "mark").exists()
 
 
-def test_an_export_that_was_cut_short_leaves_nothing_that_looks_whole(repository: Repository, tmp_path: Path):
-    (tmp_path / "state" / "trees" / "partial-x" / "files").mkdir(parents=True)
-    assert (repository.commit().files / "file").exists()
+def test_what_an_export_that_was_killed_left_is_removed(repository: Repository, tmp_path: Path):
+    left = tmp_path / "state" / "trees" / "partial" / "files" / "half"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    commit = repository.commit()
+    assert [path.name for path in commit.files.iterdir()] == ["file"]
+    assert not left.parent.parent.exists()
 
 
 @pytest.mark.parametrize("name", ["no-such-branch", "--all", "deadbeef"])
