@@ -28,6 +28,7 @@ class Recorder:
         self.sent = 0
         self.samples: list[tuple[float, float, str, str]] = []
         self.started = time.time()
+        self.warm_up = 0.0
         self.file: Path | None = None
 
     def sending(self) -> None:
@@ -39,11 +40,16 @@ class Recorder:
         at = time.time() - response_time / 1000 - self.started
         self.samples.append((round(at, 4), round(response_time, 2), f"{request_type} {name}", str(exception or "")))
 
+    def signed_in(self) -> None:
+        """One more user is at work; the last of them ends the warm-up."""
+        self.warm_up = time.time() - self.started
+
     def write(self) -> None:
         if self.file:
             seconds = time.time() - self.started
+            record = {"sent": self.sent, "seconds": seconds, "warm_up": self.warm_up, "samples": self.samples}
             partial = self.file.with_suffix(".partial")
-            partial.write_text(json.dumps({"sent": self.sent, "seconds": seconds, "samples": self.samples}))
+            partial.write_text(json.dumps(record))
             partial.rename(self.file)
 
 
@@ -94,6 +100,7 @@ class Visitor(FastHttpUser):
         account = {"name": f"load-{os.urandom(6).hex()}", "password": os.urandom(12).hex()}
         self.send("POST", "/v1/users", json=account)
         self.token = self.send("POST", "/v1/sessions", json=account).get("token", "")
+        RECORDER.signed_in()
 
     @task(6)
     def recognise(self) -> None:

@@ -33,7 +33,7 @@ def read_record(path: Path) -> LoadStats:
     try:
         document = json.loads(path.read_text())
         samples = tuple(Sample(*sample) for sample in document["samples"])
-        return LoadStats(document["sent"], samples, document["seconds"])
+        return LoadStats(document["sent"], samples, document["seconds"], document["warm_up"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise PipelineError("the load test left no result", hint=f"its log is {path.with_suffix('.log')}") from error
 

@@ -128,10 +128,16 @@ def machine() -> dict[str, object]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     free = shutil.disk_usage(ROOT).free / 1e9
     return {
-        "cpu": cpu, "cores": os.cpu_count(), "memory_gib": round(memory, 1), "disk_free_gb": round(free), "system": platform.platform(),
-        "python": platform.python_version(), "docker": docker.from_env().version()["Version"], "date": time.strftime("%Y-%m-%d"),
+        "cpu": cpu,
+        "cores": os.cpu_count(),
+        "memory_gib": round(memory, 1),
+        "disk_free_gb": round(free),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "docker": docker.from_env().version()["Version"],
+        "date": time.strftime("%Y-%m-%d"),
         "commit": git(ROOT, "rev-parse", "--short", "HEAD").strip(),
-    }  # fmt: skip
+    }
 
 
 def main(names: list[str]) -> int:

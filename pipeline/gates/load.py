@@ -24,11 +24,15 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class LoadStats:
-    """A finished run: requests `sent`, and a sample for each that ended; `seconds` is its length."""
+    """A finished run: requests `sent`, and a sample for each that ended; `seconds` is its length.
+
+    Until `warm_up` seconds have passed users were still signing in: what failed then counts, how long it took does not.
+    """
 
     sent: int
     samples: tuple[Sample, ...]
     seconds: float
+    warm_up: float = 0.0
 
     @property
     def answered(self) -> int:
@@ -44,8 +48,8 @@ class LoadStats:
         return self.sent - len(self.samples)
 
     def percentile(self, share: float) -> float:
-        """The latency in ms that `share` (0 to 1) of the answered requests kept, by nearest rank; NaN without answers."""
-        return nearest_rank([s.milliseconds for s in self.samples if not s.failure], share)
+        """The latency in ms that `share` (0 to 1) of the requests answered after the warm-up kept; NaN without any."""
+        return nearest_rank([s.milliseconds for s in self.samples if not s.failure and s.at >= self.warm_up], share)
 
     def summary(self) -> dict[str, object]:
         """The figures that go into the ledger and the report."""

@@ -63,7 +63,7 @@ def test_the_image_has_no_root_no_compiler_and_no_installer(shipyard: Shipyard, 
     tools = "for tool in gcc cc pip uv make; do command -v $tool; done"
     look = f"{tools}; ls -A /root/.cache /tmp /var/lib/apt/lists 2>/dev/null | grep -v :$; true"
     found = docker.from_env().containers.run(image.id, ["sh", "-c", look], user="root", remove=True)
-    assert found == b""
+    assert found.strip() == b""
 
 
 def test_an_unchanged_tree_is_answered_with_its_digest_at_once(shipyard: Shipyard, first: First):
@@ -126,7 +126,7 @@ def test_a_release_that_was_never_loaded_is_not_promoted(shipyard: Shipyard, fir
 
 def test_the_second_commit_is_promoted_under_load_and_rolled_back(shipyard: Shipyard, first: First):
     second = shipyard.serving(STAGING[0])
-    shipyard.must("loadtest", "staging", "--seconds", "8")
+    shipyard.must("loadtest", "staging")
     promoted = shipyard.must("promote", "--from", "staging", "--to", "production", "--json").json
     assert {shipyard.serving(host) for host in PRODUCTION} == {second}
     assert (promoted["load"]["failed"], promoted["load"]["lost"]) == (0, 0)

@@ -37,6 +37,17 @@ def test_a_refusal_names_the_most_frequent_failures():
     assert "6 x 500 oops" in judge(load_stats(300, failed=6), BUDGET).reasons
 
 
+def test_latencies_of_the_warm_up_do_not_count_but_its_failures_do():
+    slow = (Sample(0.5, 5000, "POST /v1/users"), Sample(0.6, 5000, "POST /v1/users", "500 oops"))
+    stats = LoadStats(302, (*slow, *(Sample(2 + i / 100, 50, "GET /") for i in range(300))), 5.0, warm_up=1.0)
+    assert stats.percentile(0.99) == 50
+    assert not judge(stats, Budget(200, 0.0, 800)).passed
+
+
+def test_a_run_that_was_all_warm_up_is_refused():
+    assert not judge(LoadStats(300, load_stats(300).samples, 20.0, warm_up=30.0), BUDGET).passed
+
+
 def test_a_lost_request_is_neither_answered_nor_failed():
     stats = load_stats(300, failed=2, lost=3)
     assert (stats.answered, stats.failed, stats.lost) == (295, 2, 3)
