@@ -10,11 +10,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import click
+from rich.console import RenderableType
 
-from pipeline import commands, doctor, image, show
+from pipeline import commands, console, doctor, image, show
 from pipeline import demo as whole_way
 from pipeline.collaborators import Tools
-from pipeline.console import ConsoleStory, stdout_console
+from pipeline.console import ConsoleStory
 from pipeline.errors import GateClosed, PipelineError, UsageError
 from pipeline.ledger.protocol import to_json
 from pipeline.settings import read_settings
@@ -32,13 +33,13 @@ class Session:
     machine: Machine
     story: ConsoleStory
 
-    def result(self, document: object, shown: object, *, as_json: bool) -> None:
+    def result(self, document: object, shown: RenderableType, *, as_json: bool) -> None:
         """Print the result: one JSON document, or what people like to see."""
         self.story.quiet()
         if as_json:
             click.echo(json.dumps(document, default=str))
         else:
-            stdout_console().print(shown)
+            console.show(shown)
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pipeline import commands, show
+from pipeline import commands, console, show
 from pipeline.collaborators import Tools
-from pipeline.console import ConsoleStory, stdout_console
+from pipeline.console import ConsoleStory
 from pipeline.errors import PipelineError
 from pipeline.ledger.protocol import EVIDENCE, Event
 from pipeline.report.run import Step, write_report
@@ -23,6 +23,7 @@ def run(tools: Tools, story: ConsoleStory, commit_name: str, invoke: Callable[[S
     story.step("shipping", f"{commit.id[:12]} {commit.subject!r} to production")
     if changed := tools.commits.changed_files():
         story.note(f"{changed} changed files are not part of it; only commits are shipped")
+    story.quiet()
     begin, steps = len(tools.ledger.entries()), list[Step]()
     try:
         for stage in STAGES:
@@ -63,12 +64,12 @@ def _met_load(events: Sequence[Event]) -> bool:
 
 
 def _show_end(tools: Tools, steps: Sequence[Step], report: Path) -> None:
-    console = stdout_console()
-    console.print()
-    console.print(show.status(commands.status(tools)))
-    console.print()
+    rows = commands.status(tools)
+    console.show("")
+    console.show(show.status(rows))
+    console.show("")
     address = commands.urls(tools.settings.environment("production"))[0]
-    console.print(show.line("open", f"{address}/"))
-    console.print(show.line("report", str(report.resolve())))
-    console.print(show.line("took", f"{sum(step.seconds for step in steps):.0f} s"))
-    console.print(show.line("remove", "make down"))
+    console.show(show.line("open", f"{address}/"))
+    console.show(show.line("report", str(report.resolve())))
+    console.show(show.line("took", f"{sum(step.seconds for step in steps):.0f} s"))
+    console.show(show.line("remove", "make down"))

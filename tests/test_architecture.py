@@ -21,7 +21,7 @@ HOMES = {
     "docker": {"pipeline.image", "pipeline.fleet.local"},
     "httpx2": {"pipeline.hosts"},
     "subprocess": {"pipeline.process", "pipeline.bootstrap"},
-    "rich": {"pipeline.console", "pipeline.show"},
+    "rich": {"pipeline.console", "pipeline.show", "pipeline.cli"},
     "jinja2": {"pipeline.report.run"},
     "click": {"pipeline.cli"},
     "torch": {"service.inference.recogniser", "service.inference.efficientnet_lite"},
