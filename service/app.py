@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 
@@ -22,6 +23,7 @@ from service.web import api, errors, pages
 from service.web.middleware import LimitBody, Stamp
 from service.web.tools import Tools
 
+DECODERS = 2  # pictures that are decoded at a time; one of 50 megapixels holds 150 MB meanwhile
 log = logging.getLogger("service")
 
 
@@ -36,6 +38,7 @@ def build_app(settings: Settings, *, on_fatal: Callable[[], None] = lambda: None
         settings=settings,
         storage=SqliteStorage(settings.database),
         recogniser=Recogniser(description, threads=settings.threads, queue=settings.queue),
+        decoders=ThreadPoolExecutor(DECODERS, thread_name_prefix="decoder"),
         identity=identity,
         now=lambda: datetime.now(UTC),
     )
@@ -64,6 +67,7 @@ def _lifespan(tools: Tools, on_fatal: Callable[[], None]) -> Callable[[Starlette
         yield
         loading.cancel()
         tools.recogniser.stop()
+        tools.decoders.shutdown(cancel_futures=True)
         tools.storage.close()
 
     return lifespan

@@ -27,6 +27,10 @@ class TooManyPixels(BadImage):
     """The header announces more pixels than the service decodes."""
 
 
+class TooNarrow(BadImage):
+    """The picture is a line: scaled to what the model takes, it would be huge."""
+
+
 class ImageMissing(ServiceError):
     """The form has no file in the field `image`."""
 

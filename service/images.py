@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from service.errors import BadImage, EmptyImage, TooManyPixels, TruncatedImage
+from service.errors import BadImage, EmptyImage, TooManyPixels, TooNarrow, TruncatedImage
 from service.inference.description import Preprocessing
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 MAX_PIXELS = 50_000_000
+MAX_SHAPE = 100  # long side to short side: scaling keeps the shape, so a line of pixels would become a huge picture
 Image.MAX_IMAGE_PIXELS = None  # ours is checked on the header, before Pillow's own warning would come
 FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
@@ -21,7 +22,8 @@ FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BIL
 def media_type(data: bytes) -> str:
     """The type that the bytes themselves declare, such as `image/jpeg`. Raises BadImage."""
     with _opened(data) as picture:
-        return Image.MIME[picture.format or ""]
+        kind = "JPEG" if picture.format == "MPO" else picture.format  # a JPEG that brings further pictures along
+        return Image.MIME[kind or ""]
 
 
 def to_pixels(data: bytes, steps: Preprocessing) -> NDArray[np.float32]:
@@ -31,7 +33,7 @@ def to_pixels(data: bytes, steps: Preprocessing) -> NDArray[np.float32]:
     """
     with _opened(data) as picture:
         try:
-            upright = ImageOps.exif_transpose(picture).convert("RGB")
+            upright = _in_colour(ImageOps.exif_transpose(picture))
         except (OSError, SyntaxError, ValueError, EOFError) as error:
             raise TruncatedImage("the picture ends early or is damaged") from error
     scaled = upright.resize(_short_side_to(steps.resize, upright.size), FILTERS[steps.filter])
@@ -40,6 +42,13 @@ def to_pixels(data: bytes, steps: Preprocessing) -> NDArray[np.float32]:
     values = np.asarray(cut, dtype=np.float32) / np.float32(255)
     normal = (values - np.array(steps.mean, np.float32)) / np.array(steps.deviation, np.float32)
     return np.ascontiguousarray(normal.transpose(2, 0, 1), dtype=np.float32)
+
+
+def _in_colour(picture: Image.Image) -> Image.Image:
+    """RGB with 8 bits a channel. Pillow would clip 16-bit grey to white instead of scaling it."""
+    if picture.mode.startswith("I;16"):
+        picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+    return picture.convert("RGB")
 
 
 def _opened(data: bytes) -> Image.Image:
@@ -55,6 +64,8 @@ def _opened(data: bytes) -> Image.Image:
     width, height = picture.size
     if width * height > MAX_PIXELS:
         raise TooManyPixels(f"the picture has {width} x {height} pixels; at most {MAX_PIXELS:,} are decoded")
+    if max(width, height) > MAX_SHAPE * min(width, height):
+        raise TooNarrow(f"the picture is {width} x {height}; its long side may be {MAX_SHAPE} times its short side")
     return picture
 
 

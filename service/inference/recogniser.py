@@ -7,8 +7,9 @@ than half its speed. Requests wait in a bounded queue, so an overload is answere
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -47,19 +48,32 @@ class Recogniser:
         """Load the weights and warm up; `ready` afterwards. Raises what loading raises."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._load)
 
-    async def recognise(self, pixels: NDArray[np.float32], top: int = 5) -> tuple[Score, ...]:
-        """The `top` most probable labels of one picture, best first. `pixels` is float32[3, crop, crop], normalised."""
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """A place in the queue for the time of the block, from before a picture is decoded: decoded ones are large.
+
+        Raises ModelUnavailable or Overloaded.
+        """
         if not self.ready:
             raise ModelUnavailable("the model is still being loaded")
         if self._waiting >= self._queue:
             raise Overloaded(f"{self._waiting} pictures are waiting already")
         self._waiting += 1
         try:
-            probabilities = await asyncio.get_running_loop().run_in_executor(self._thread, self._forward, pixels)
+            yield
         finally:
             self._waiting -= 1
+
+    async def scores(self, pixels: NDArray[np.float32], top: int = 5) -> tuple[Score, ...]:
+        """The `top` most probable labels of a picture that has a place, best first. `pixels` is float32[3, crop, crop]."""
+        probabilities = await asyncio.get_running_loop().run_in_executor(self._thread, self._forward, pixels)
         best = np.argsort(-probabilities, kind="stable")[:top]
         return tuple(Score(self.description.labels[i], int(i), float(probabilities[i])) for i in best)
+
+    async def recognise(self, pixels: NDArray[np.float32], top: int = 5) -> tuple[Score, ...]:
+        """`scores` in a place of its own."""
+        with self.place():
+            return await self.scores(pixels, top)
 
     def stop(self) -> None:
         """Finish what was started and end the thread."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import threading
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from queue import Empty, LifoQueue
 from typing import Any
 
 from service.errors import NameTaken
@@ -29,19 +30,18 @@ LOCK_SECONDS = 10.0
 
 
 class SqliteStorage:
-    """One connection per thread, every statement its own transaction; writers queue on SQLite's own lock for up to ten seconds."""
+    """As many connections as calls at a time, each used by one thread at a time; every statement is its own transaction."""
 
     def __init__(self, path: str) -> None:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         self._path = path
-        self._local = threading.local()
-        self._open: list[sqlite3.Connection] = []
-        self._opening = threading.Lock()
-        self._connection().executescript(SCHEMA)
+        self._idle: LifoQueue[sqlite3.Connection] = LifoQueue()
+        with self._connection() as db:
+            db.executescript(SCHEMA)
 
     def add_user(self, user: User, password_hash: str) -> None:
         try:
-            self._connection().execute("INSERT INTO users VALUES (?, ?, ?)", (user.id, user.name, password_hash))
+            self._do("INSERT INTO users VALUES (?, ?, ?)", (user.id, user.name, password_hash))
         except sqlite3.IntegrityError as error:
             raise NameTaken(f"the name {user.name!r} is taken") from error
 
@@ -50,7 +50,7 @@ class SqliteStorage:
         return (User(row[0], row[1]), row[2]) if row else None
 
     def add_session(self, token_hash: str, user_id: str, expires_at: datetime) -> None:
-        self._connection().execute("INSERT INTO sessions VALUES (?, ?, ?)", (token_hash, user_id, expires_at.isoformat()))
+        self._do("INSERT INTO sessions VALUES (?, ?, ?)", (token_hash, user_id, expires_at.isoformat()))
 
     def session_user(self, token_hash: str, now: datetime) -> User | None:
         row = self._one(
@@ -61,51 +61,63 @@ class SqliteStorage:
         return User(*row) if row else None
 
     def end_session(self, token_hash: str) -> None:
-        self._connection().execute("DELETE FROM sessions WHERE token_hash = ?", (token_hash,))
+        self._do("DELETE FROM sessions WHERE token_hash = ?", (token_hash,))
 
     def add_run(self, run: Run, picture: bytes) -> None:
         scores = json.dumps([(s.label, s.index, s.probability) for s in run.scores])
         made = run.made_at.isoformat()
         values = (run.id, run.owner, made, scores, run.release, run.model, run.media_type, run.note, int(run.saved), picture)
-        self._connection().execute(f"INSERT INTO runs ({RUN_COLUMNS}, picture) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
+        self._do(f"INSERT INTO runs ({RUN_COLUMNS}, picture) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
 
     def save_run(self, owner: str, run_id: str, note: str) -> Run | None:
-        self._connection().execute("UPDATE runs SET saved = 1, note = ? WHERE owner = ? AND id = ?", (note, owner, run_id))
+        self._do("UPDATE runs SET saved = 1, note = ? WHERE owner = ? AND id = ?", (note, owner, run_id))
         found = self.run(owner, run_id)
         return found[0] if found else None
 
     def saved_runs(self, owner: str, limit: int) -> tuple[Run, ...]:
         query = f"SELECT {RUN_COLUMNS} FROM runs WHERE owner = ? AND saved = 1 ORDER BY made_at DESC, id LIMIT ?"
-        return tuple(_run(row) for row in self._connection().execute(query, (owner, limit)))
+        return tuple(_run(row) for row in self._all(query, (owner, limit)))
 
     def run(self, owner: str, run_id: str) -> tuple[Run, bytes] | None:
         row = self._one(f"SELECT {RUN_COLUMNS}, picture FROM runs WHERE owner = ? AND id = ?", owner, run_id)
         return (_run(row[:-1]), row[-1]) if row else None
 
     def forget_unsaved(self, before: datetime) -> None:
-        self._connection().execute("DELETE FROM runs WHERE saved = 0 AND made_at < ?", (before.isoformat(),))
+        self._do("DELETE FROM runs WHERE saved = 0 AND made_at < ?", (before.isoformat(),))
 
     def close(self) -> None:
-        with self._opening:
-            for connection in self._open:
-                connection.close()
-            self._open.clear()
+        while not self._idle.empty():
+            self._idle.get().close()
 
-    def _connection(self) -> sqlite3.Connection:
-        found: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if found is None:
-            found = sqlite3.connect(self._path, timeout=LOCK_SECONDS, isolation_level=None, check_same_thread=False)
-            _use_wal(found)
-            found.execute("PRAGMA foreign_keys = ON")
-            self._local.connection = found
-            with self._opening:
-                self._open.append(found)
-        return found
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        """An idle connection, or a new one, for the time of the block."""
+        try:
+            connection = self._idle.get_nowait()
+        except Empty:
+            connection = self._connect()
+        try:
+            yield connection
+        finally:
+            self._idle.put(connection)
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, timeout=LOCK_SECONDS, isolation_level=None, check_same_thread=False)
+        _use_wal(connection)
+        connection.execute("PRAGMA foreign_keys = ON")
+        return connection
+
+    def _do(self, query: str, values: tuple[object, ...]) -> None:
+        with self._connection() as db:
+            db.execute(query, values)
+
+    def _all(self, query: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
+        with self._connection() as db:
+            return db.execute(query, values).fetchall()
 
     def _one(self, query: str, *values: str) -> tuple[Any, ...] | None:
-        with closing(self._connection().execute(query, values)) as cursor:
-            row: tuple[Any, ...] | None = cursor.fetchone()
-            return row
+        rows = self._all(query, values)
+        return rows[0] if rows else None
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:

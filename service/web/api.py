@@ -131,7 +131,7 @@ async def _json_fields(request: Request, *names: str, optional: tuple[str, ...] 
     """Text fields of a JSON object, in order; optional ones default to "". Raises MalformedRequest."""
     try:
         document = json.loads(await request.body())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise MalformedRequest("the body is not JSON") from error
     if not isinstance(document, dict):
         raise MalformedRequest("the body is not a JSON object")
@@ -140,6 +140,8 @@ async def _json_fields(request: Request, *names: str, optional: tuple[str, ...] 
         value = document.get(name, "" if name in optional else None)
         if not isinstance(value, str):
             raise MalformedRequest(f"the field {name!r} is missing or not text")
+        if not value.isprintable() and any("\ud800" <= character <= "\udfff" for character in value):
+            raise MalformedRequest(f"the field {name!r} has half a character, which no text can hold")
         values.append(value)
     return values
 

@@ -16,6 +16,7 @@ STATUS: dict[type[errors.ServiceError], int] = {
     errors.EmptyImage: 422,
     errors.TruncatedImage: 422,
     errors.TooManyPixels: 422,
+    errors.TooNarrow: 422,
     errors.ImageMissing: 400,
     errors.MalformedRequest: 400,
     errors.BodyTooLarge: 413,
@@ -63,7 +64,9 @@ def http_error(request: Request, error: Exception) -> Response:
 
 def crashed(request: Request, error: Exception) -> Response:
     """Our own fault: the log has the trace, the caller gets the request id."""
-    return problem(request, 500, "internal_error", "something went wrong on our side; quote the request id", {})
+    # Starlette answers this outside all middleware, so the stamp is put on here.
+    headers = {"X-Request-Id": request.scope.get("request_id", "")}
+    return problem(request, 500, "internal_error", "something went wrong on our side; quote the request id", headers)
 
 
 def problem(request: Request, status: int, code: str, detail: str, headers: dict[str, str] | object) -> JSONResponse:

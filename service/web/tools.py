@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
@@ -31,6 +33,7 @@ class Tools:
     settings: Settings
     storage: Storage
     recogniser: Recogniser
+    decoders: Executor
     identity: Identity
     now: Callable[[], datetime]
 
@@ -52,7 +55,7 @@ async def read_form(request: Request) -> FormData:
 async def read_picture(request: Request) -> bytes:
     """The picture, from the form field `image` or as the whole body; at most `max_upload_bytes`."""
     limit = tools(request).settings.max_upload_bytes
-    if request.headers.get("content-type", "").startswith("multipart/"):
+    if request.headers.get("content-type", "").lower().startswith("multipart/"):
         form = await read_form(request)
         try:
             field = form.get("image")
@@ -70,9 +73,10 @@ async def read_picture(request: Request) -> bytes:
 
 async def recognise(request: Request, picture: bytes) -> tuple[Score, ...]:
     """The model's answer to the picture; decoding runs off the event loop."""
-    recogniser = tools(request).recogniser
-    pixels = await run_in_threadpool(images.to_pixels, picture, recogniser.description.preprocessing)
-    return await recogniser.recognise(pixels)
+    t, steps = tools(request), tools(request).recogniser.description.preprocessing
+    with t.recogniser.place():
+        pixels = await asyncio.get_running_loop().run_in_executor(t.decoders, images.to_pixels, picture, steps)
+        return await t.recogniser.scores(pixels)
 
 
 async def remember(request: Request, owner: User, picture: bytes, scores: tuple[Score, ...]) -> Run:
@@ -109,8 +113,15 @@ async def maybe_signed_in(request: Request) -> User | None:
 def refuse_foreign_origin(request: Request) -> None:
     """Browsers name the page that sends an unsafe request; a cookie must not be used by another site's page."""
     origin = request.headers.get("origin")
-    if origin and request.method in UNSAFE_METHODS and urlsplit(origin).netloc != request.headers.get("host"):
+    if origin and request.method in UNSAFE_METHODS and _netloc(origin) != request.headers.get("host"):
         raise ForeignOrigin(f"this request was sent by a page of {origin}")
+
+
+def _netloc(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 async def start_session(request: Request, name: str, password: str, response: Callable[[str], Response]) -> Response:
