@@ -34,6 +34,5 @@ ENV SERVICE_HOST=0.0.0.0 SERVICE_PORT=8000 SERVICE_DATABASE=/data/service.db SER
 # An arena per thread and a map per large activation cost memory and page faults; glibc does neither with these.
 ENV GLIBC_TUNABLES=glibc.malloc.arena_max=2:glibc.malloc.mmap_threshold=1073741824:glibc.malloc.trim_threshold=1073741824
 USER slipway
-VOLUME /data
 EXPOSE 8000
 CMD ["python", "-m", "service"]
