@@ -35,9 +35,10 @@ def sign_in(storage: Storage, name: str, password: str, *, now: datetime, lifeti
     user, stored = storage.find_user(name) or (None, _NOBODY)
     salt = bytes.fromhex(stored.partition("$")[0])
     right = hmac.compare_digest(_hashed(password[:LONGEST_PASSWORD], salt), stored)
-    if user is None or not right:
+    if user is None or not right or len(password) > LONGEST_PASSWORD:
         raise WrongPassword("this name and password do not belong together")
     token = secrets.token_urlsafe(32)
+    storage.end_expired_sessions(now)
     storage.add_session(_digest(token), user.id, now + lifetime)
     return token
 

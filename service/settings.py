@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from service.errors import ConfigError
 
 PREFIX = "SERVICE_"
+LAST_PORT = 65535
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,8 @@ class Settings:
                 values[known[name].name] = _parse(str(known[name].type), given[name])
             except ValueError as error:
                 problems.append(f"{name}={given[name]!r} {error}")
+        if isinstance(port := values.get("port"), int) and port > LAST_PORT:
+            problems.append(f"{PREFIX}PORT={port} is no port")
         if problems:
             raise ConfigError("; ".join(problems))
         return cls(**values)  # type: ignore[arg-type]

@@ -58,6 +58,8 @@ class LocalFleet:
         client = image.connect()
         name = f"{self._settings.project}-registry"
         self._refuse_foreign(client)
+        if not client.containers.list(filters={"name": f"^{name}$"}):
+            self._story.step("raising", f"the registry on {self._settings.registry}")
         self._volume(client, name, {})
         address, _, port = self._settings.registry.partition(":")
         self._running(

@@ -10,6 +10,7 @@ import tomllib
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from service.errors import ConfigError
 
@@ -46,7 +47,13 @@ def read_description(name: str, models: Path = MODELS) -> ModelDescription:
         raw = (folder / "model.toml").read_bytes()
     except OSError as error:
         raise ConfigError(f"there is no model {name!r} in {models}") from error
-    document = tomllib.loads(raw.decode())
+    try:
+        return _described(name, folder, tomllib.loads(raw.decode()), hashlib.sha256(raw).hexdigest())
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{folder / 'model.toml'} cannot be read: {error!r}") from error
+
+
+def _described(name: str, folder: Path, document: dict[str, Any], sha256: str) -> ModelDescription:
     labels_file = folder / document["labels"]["file"]
     weights_file = _in_package(document["weights"]["package"], document["weights"]["file"])
     _require_sha256(labels_file, document["labels"]["sha256"])
@@ -60,7 +67,7 @@ def read_description(name: str, models: Path = MODELS) -> ModelDescription:
         preprocessing=Preprocessing(
             steps["resize"], steps["filter"], steps["crop"], tuple(steps["mean"]), tuple(steps["deviation"])
         ),
-        sha256=hashlib.sha256(raw).hexdigest(),
+        sha256=sha256,
     )
 
 

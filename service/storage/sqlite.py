@@ -12,7 +12,7 @@ from pathlib import Path
 from queue import Empty, LifoQueue
 from typing import Any
 
-from service.errors import NameTaken
+from service.errors import ConfigError, NameTaken
 from service.records import Run, Score, User
 
 SCHEMA = """
@@ -33,11 +33,15 @@ class SqliteStorage:
     """As many connections as calls at a time, each used by one thread at a time; every statement is its own transaction."""
 
     def __init__(self, path: str) -> None:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        """Open the file, or make it. Raises ConfigError when neither can be done."""
         self._path = path
         self._idle: LifoQueue[sqlite3.Connection] = LifoQueue()
-        with self._connection() as db:
-            db.executescript(SCHEMA)
+        try:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            with self._connection() as db:
+                db.executescript(SCHEMA)
+        except (OSError, sqlite3.Error) as error:
+            raise ConfigError(f"the database {path} cannot be used: {error}") from error
 
     def add_user(self, user: User, password_hash: str) -> None:
         try:
@@ -62,6 +66,9 @@ class SqliteStorage:
 
     def end_session(self, token_hash: str) -> None:
         self._do("DELETE FROM sessions WHERE token_hash = ?", (token_hash,))
+
+    def end_expired_sessions(self, now: datetime) -> None:
+        self._do("DELETE FROM sessions WHERE expires_at <= ?", (now.isoformat(),))
 
     def add_run(self, run: Run, picture: bytes) -> None:
         scores = json.dumps([(s.label, s.index, s.probability) for s in run.scores])
@@ -127,8 +134,8 @@ def _use_wal(connection: sqlite3.Connection) -> None:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             return
-        except sqlite3.OperationalError:
-            if time.monotonic() > end:
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
                 raise
             time.sleep(0.05)
 

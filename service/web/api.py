@@ -49,6 +49,7 @@ async def predict(request: Request) -> Response:
 
 
 async def create_user(request: Request) -> Response:
+    refuse_foreign_origin(request)
     fields = await _json_fields(request, "name", "password")
     user = await run_in_threadpool(accounts.sign_up, tools(request).storage, *fields)
     return JSONResponse({"id": user.id, "name": user.name}, 201)

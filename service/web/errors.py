@@ -65,7 +65,7 @@ def http_error(request: Request, error: Exception) -> Response:
 def crashed(request: Request, error: Exception) -> Response:
     """Our own fault: the log has the trace, the caller gets the request id."""
     # Starlette answers this outside all middleware, so the stamp is put on here.
-    headers = {"X-Request-Id": request.scope.get("request_id", "")}
+    headers = {"X-Request-Id": request.scope.get("request_id", ""), "X-Release": request.app.state.tools.identity.release}
     return problem(request, 500, "internal_error", "something went wrong on our side; quote the request id", headers)
 
 

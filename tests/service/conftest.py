@@ -22,16 +22,6 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
         yield client
 
 
-@pytest.fixture
-def signed_in(client: TestClient) -> Iterator[TestClient]:
-    """The same application, with a user of this test's own signed in."""
-    account = {"name": f"user-{time.monotonic_ns()}", "password": "correct horse"}
-    client.post("/v1/users", json=account).raise_for_status()
-    client.post("/v1/sessions", json=account).raise_for_status()
-    yield client
-    client.cookies.clear()
-
-
 def wait_until_ready(client: TestClient) -> None:
     end = time.monotonic() + 30
     while client.get("/readyz").status_code != 200:
