@@ -17,8 +17,8 @@ SUITE = "bookworm"
 
 
 def debootstrap_argv(target: Path, mirror: str) -> list[str]:
-    """The command that unpacks a minimal system into `target`."""
-    return ["debootstrap", "--variant=minbase", SUITE, str(target), mirror]
+    """The command that unpacks a minimal system into `target`. What it mounts there is gone with it, however it ends."""
+    return ["unshare", "--mount", "debootstrap", "--variant=minbase", SUITE, str(target), mirror]
 
 
 def make(mirror: str, take: Callable[[Path], str], folder: Path, story: Story) -> str:

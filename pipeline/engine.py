@@ -7,7 +7,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from pipeline import process
@@ -16,6 +16,7 @@ from pipeline.errors import PipelineError
 
 PACKAGES = ("docker.io", "iptables")
 START_SECONDS = 30
+PID_FILES = {"/var/run/docker.pid": "dockerd", "/var/run/docker/containerd/containerd.pid": "containerd"}
 INSTALL_HINT = "install Docker (Debian, Ubuntu: `apt-get install docker.io`), start it, and let your user reach it"
 
 
@@ -43,9 +44,9 @@ class Engine:
         if not self._record.exists():
             return False
         pid = json.loads(self._record.read_text())["pid"]
-        if _is_dockerd(pid):
+        if _runs(pid, "dockerd"):
             os.kill(pid, signal.SIGTERM)
-            if not _within(START_SECONDS, lambda: not _is_dockerd(pid)):
+            if not _within(START_SECONDS, lambda: not _runs(pid, "dockerd")):
                 raise PipelineError(f"the Docker engine with process id {pid} does not end")
         self._record.unlink()
         return True
@@ -61,6 +62,7 @@ class Engine:
             process.must(["systemctl", "start", "docker"])
         else:
             story.progress("starting the Docker engine")
+            remove_stale({Path(file): program for file, program in PID_FILES.items()})
             pid = process.spawn_daemon(["dockerd"], log=self._log)
             self._record.write_text(json.dumps({"pid": pid}))
         if not _within(START_SECONDS, self._answers):
@@ -68,9 +70,13 @@ class Engine:
 
 
 def install_packages(packages: tuple[str, ...], story: Story) -> None:
-    """Install Debian packages without what they merely recommend. Needs root; raises PipelineError."""
+    """Install Debian packages without what they merely recommend. Needs root; raises PipelineError.
+
+    An installation that was cut short is finished first; another one that is running is waited for.
+    """
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
-    for argv in (["apt-get", "update"], ["apt-get", "install", "--yes", "--no-install-recommends", *packages]):
+    install = ["apt-get", "install", "--yes", "--no-install-recommends", "--option=DPkg::Lock::Timeout=120", *packages]
+    for argv in (["dpkg", "--configure", "-a"], ["apt-get", "update"], install):
         lines: list[str] = []
 
         def hear(line: str, lines: list[str] = lines) -> None:
@@ -81,12 +87,24 @@ def install_packages(packages: tuple[str, ...], story: Story) -> None:
             raise PipelineError(f"{' '.join(argv)} failed: {' '.join(lines[-1:])}", hint="is another apt running?")
 
 
-def _is_dockerd(pid: int) -> bool:
+def remove_stale(pid_files: Mapping[Path, str]) -> None:
+    """Remove the files of an engine that was killed: it would take whatever process has the number now for its own."""
+    for file, program in pid_files.items():
+        try:
+            pid = int(file.read_text())
+        except (OSError, ValueError):
+            continue
+        if not _runs(pid, program):
+            file.unlink(missing_ok=True)
+
+
+def _runs(pid: int, program: str) -> bool:
+    """Whether the process with this id is that program, and alive."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return False
-    return "Name:\tdockerd" in status and "State:\tZ" not in status
+    return f"Name:\t{program}\n" in status and "State:\tZ" not in status
 
 
 def _within(seconds: float, condition: Callable[[], bool]) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.engine import Engine
+from pipeline.engine import Engine, remove_stale
 from pipeline.errors import PipelineError
 from tests.fakes import Silence
 
@@ -46,3 +46,13 @@ def test_a_process_that_took_over_the_recorded_id_is_not_ended(tmp_path: Path):
         assert other.poll() is None
         other.kill()
     assert not (tmp_path / "engine.json").exists()
+
+
+def test_the_process_id_of_a_killed_engine_is_forgotten_and_that_of_a_living_one_kept(tmp_path: Path):
+    with subprocess.Popen(["sleep", "30"]) as living:
+        files = {tmp_path / "killed": "dockerd", tmp_path / "living": "sleep", tmp_path / "missing": "dockerd"}
+        for name in ("killed", "living"):
+            (tmp_path / name).write_text(f"{living.pid}\n")
+        remove_stale(files)
+        living.kill()
+    assert [path.name for path in tmp_path.iterdir()] == ["living"]
