@@ -21,7 +21,8 @@ down: setup ## Remove everything that demo made: containers, volumes, processes
 
 test: check ## Run every test: style, types, fast tests, and the way of a commit on real hosts
 	@$(PIPELINE) doctor --install
-	@.venv/bin/python -m pytest -m "docker or not docker"
+	@.venv/bin/python -m pytest -n auto
+	@.venv/bin/python -m pytest -m docker
 
 check: setup ## Style and types
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy

@@ -8,7 +8,6 @@ import sys
 
 import uvicorn
 
-from service.app import build_app
 from service.errors import ConfigError
 from service.settings import Settings
 
@@ -23,6 +22,8 @@ def main() -> int:
     failures: list[int] = []
     try:
         settings = Settings.from_env(os.environ)
+        from service.app import build_app  # noqa: PLC0415  after the settings: torch takes seconds, a misspelt name should not
+
         app = build_app(settings, on_fatal=lambda: stop(3))
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -54,6 +55,7 @@ SERVICE_LAYERS = {
 BANNED_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "base", "core"}
 
 
+@cache
 def imports(path: Path) -> set[str]:
     """Every module that a file imports, wherever in the file; `from a import b` counts as `a.b` when that is a module of ours."""
     found: set[str] = set()

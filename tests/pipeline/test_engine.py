@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,8 @@ def test_the_process_id_of_a_killed_engine_is_forgotten_and_that_of_a_living_one
         files = {tmp_path / "killed": "dockerd", tmp_path / "living": "sleep", tmp_path / "missing": "dockerd"}
         for name in ("killed", "living"):
             (tmp_path / name).write_text(f"{living.pid}\n")
+        while Path(f"/proc/{living.pid}/comm").read_text() != "sleep\n":
+            time.sleep(0.01)  # a new process has its parent's name for a moment
         remove_stale(files)
         living.kill()
     assert [path.name for path in tmp_path.iterdir()] == ["living"]
