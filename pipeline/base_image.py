@@ -14,11 +14,12 @@ from pipeline.errors import PipelineError
 from pipeline.scratch import scratch
 
 SUITE = "bookworm"
+PACKAGES = ("debootstrap", "debian-archive-keyring")  # Ubuntu's debootstrap comes without Debian's keys
 
 
 def debootstrap_argv(target: Path, mirror: str) -> list[str]:
     """The command that unpacks a minimal system into `target`. What it mounts there is gone with it, however it ends."""
-    return ["unshare", "--mount", "debootstrap", "--variant=minbase", SUITE, str(target), mirror]
+    return ["unshare", "--mount", "debootstrap", "--force-check-gpg", "--variant=minbase", SUITE, str(target), mirror]
 
 
 def make(mirror: str, take: Callable[[Path], str], folder: Path, story: Story) -> str:
@@ -26,7 +27,7 @@ def make(mirror: str, take: Callable[[Path], str], folder: Path, story: Story) -
     if os.geteuid() != 0:
         raise PipelineError("no base image can be pulled, and only root can make one", hint="run as root, or open a registry")
     if shutil.which("debootstrap") is None:
-        install_packages(("debootstrap",), story)
+        install_packages(PACKAGES, story)
     with scratch(folder) as work:
         system, archive = work / "system", work / "base.tar"
         if process.follow(debootstrap_argv(system, mirror), story.progress) != 0:
