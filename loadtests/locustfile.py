@@ -136,7 +136,8 @@ class Visitor(FastHttpUser):
         RECORDER.sending()
         with self.client.request(method, path, headers=headers, catch_response=True, **content) as reply:
             if reply.status_code == 0 or reply.status_code >= 400:
-                reply.failure(f"{reply.status_code} {(reply.text or reply.error or '')!s:.120}")
+                said = " ".join(str(reply.text or reply.error or "").split())
+                reply.failure(f"{reply.status_code} {said[:120]}")
                 return {}
             try:
                 document = reply.json()

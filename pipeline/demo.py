@@ -33,7 +33,7 @@ def run(tools: Tools, story: ConsoleStory, commit_name: str, invoke: Callable[[S
                 _walk(AGAIN, commit.id, invoke, steps)
     finally:
         report = write_report(
-            Path(tools.settings.state, "reports", f"{commit.id[:12]}.html"),
+            tools.root / tools.settings.state / "reports" / f"{commit.id[:12]}.html",
             commit,
             steps,
             tools.events()[begin:],

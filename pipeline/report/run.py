@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def write_report(
     *,
     now: datetime,
 ) -> Path:
-    """Write the page; its path."""
+    """Write the page, and its steps as JSON beside it; the path of the page."""
     page = TEMPLATES.get_template("run.html").render(
         commit=commit,
         steps=steps,
@@ -68,6 +69,7 @@ def write_report(
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page)
+    path.with_suffix(".json").write_text(json.dumps([asdict(step) for step in steps], indent=2) + "\n")
     return path
 
 
