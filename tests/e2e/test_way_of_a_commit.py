@@ -15,7 +15,6 @@ import pytest
 from tests.shipyard import PRODUCTION, STAGING, Shipyard, git
 
 pytestmark = pytest.mark.docker
-TITLE = ("service/web/templates/home.html", "What is in the picture?")
 
 
 @dataclass(frozen=True)
@@ -115,7 +114,7 @@ def test_a_commit_whose_service_ends_at_once_is_refused_with_what_it_said(shipya
 
 
 def test_a_release_that_was_never_loaded_is_not_promoted(shipyard: Shipyard, first: First):
-    commit = shipyard.commit(*TITLE, "What do you see?", "Ask another way")
+    commit = shipyard.change_code("Ask another way")
     release = shipyard.prepare(commit)
     shipyard.must("deploy", "staging", "--release", release)
     refused = shipyard.run("promote", "--from", "staging", "--to", "production")
