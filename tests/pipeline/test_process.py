@@ -50,15 +50,23 @@ def test_a_companion_that_ignores_the_request_is_made_to_end(tmp_path: Path):
 def test_a_child_dies_with_a_parent_that_is_killed(tmp_path: Path, root: Path):
     code = (
         "import sys, time; from pathlib import Path; from pipeline import process\n"
-        "process.Companion(['sleep', '61.5'], log=Path(sys.argv[1])); print('up', flush=True); time.sleep(60)\n"
+        "c = process.Companion(['sleep', '60'], log=Path(sys.argv[1])); print(c._child.pid, flush=True); time.sleep(60)\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "log")], cwd=root, stdout=subprocess.PIPE)
     assert parent.stdout is not None
-    parent.stdout.readline()
+    child = Path("/proc", parent.stdout.readline().decode().strip())
+    assert child.exists()
     parent.kill()
     parent.wait()
     parent.stdout.close()
     end = time.monotonic() + 5
-    while time.monotonic() < end and process.run(["pgrep", "-f", "^sleep 61.5$"]).code == 0:
+    while alive(child) and time.monotonic() < end:
         time.sleep(0.05)
-    assert process.run(["pgrep", "-f", "^sleep 61.5$"]).code != 0
+    assert not alive(child)
+
+
+def alive(process_folder: Path) -> bool:
+    try:
+        return "State:\tZ" not in (process_folder / "status").read_text()
+    except OSError:
+        return False
