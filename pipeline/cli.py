@@ -16,10 +16,9 @@ from pipeline import commands, console, doctor, image, show
 from pipeline import demo as whole_way
 from pipeline.collaborators import Tools
 from pipeline.console import ConsoleStory
-from pipeline.errors import GateClosed, PipelineError, UsageError
+from pipeline.errors import PipelineError, UsageError
 from pipeline.ledger.protocol import to_json
 from pipeline.settings import read_settings
-from pipeline.verdict import Answer
 from pipeline.wiring import Machine, repository_root, wire
 
 INTERRUPTED = 130
@@ -163,8 +162,7 @@ def loadtest(session: Session, environment: str, seconds: float | None, as_json:
     """Load ENVIRONMENT and judge it by loadtests/budget.toml."""
     verdict, stats = commands.loadtest(session.tools, environment, seconds)
     session.result({**asdict(verdict), **stats.summary()}, show.load(verdict, stats.summary()), as_json=as_json)
-    if verdict.answer is Answer.REFUSED:
-        raise GateClosed(f"the load gate refuses: {'; '.join(verdict.reasons)}")
+    commands.opened(verdict, "the load gate")
 
 
 @cli.command()

@@ -37,7 +37,7 @@ def check(tools: Tools, commit_name: str = "HEAD") -> Verdict:
     tools.story.step("checking", f"the dependencies of {commit.id[:12]}")
     verdict = tools.check_dependencies(commit.files / "requirements")
     _record(tools, "dependencies", verdict, commit.id)
-    return _opened(verdict, "the dependency gate")
+    return opened(verdict, "the dependency gate")
 
 
 def test(tools: Tools, commit_name: str = "HEAD") -> dict[str, object]:
@@ -46,7 +46,7 @@ def test(tools: Tools, commit_name: str = "HEAD") -> dict[str, object]:
     tools.story.step("testing", commit.id[:12])
     verdict, counts = tools.tests.run(commit)
     _record(tools, "tests", verdict, commit.id, counts=counts)
-    _opened(verdict, "the tests")
+    opened(verdict, "the tests")
     return counts
 
 
@@ -77,7 +77,7 @@ def deploy(
     environment = tools.settings.environment(environment_name)
     commit = tools.commits.commit(commit_name) if commit_name else None
     release = find_release(events, release_name, commit.id if commit else None)
-    _opened(promotion.judge(release, environment.requires, events), f"the way to {environment.name}")
+    opened(promotion.judge(release, environment.requires, events), f"the way to {environment.name}")
     return _switch(tools, events, environment, release, under_load=under_load, outcome=ledger.DEPLOYED)
 
 
@@ -315,7 +315,7 @@ def _still_live(before: str) -> str:
     return f"; release {before[:12]} is still live" if before else ""
 
 
-def _opened(verdict: Verdict, gate: str) -> Verdict:
+def opened(verdict: Verdict, gate: str) -> Verdict:
     """The verdict, if it passed. Raises GateClosed when refused, PipelineError when the gate could not judge."""
     if verdict.answer is Answer.REFUSED:
         raise GateClosed(f"{gate} refuses: {'; '.join(verdict.reasons)}")

@@ -153,6 +153,13 @@ def test_a_load_test_binds_its_evidence_to_the_live_release(shop: Shop):
     assert said.passed
 
 
+@pytest.mark.parametrize(("verdict", "code"), [(Verdict.of(["slow"]), 1), (Verdict.unknown("no data"), 3)])
+def test_a_verdict_that_is_no_pass_opens_no_gate(verdict: Verdict, code: int):
+    with pytest.raises(PipelineError) as caught:
+        commands.opened(verdict, "the load gate")
+    assert caught.value.exit_code == code
+
+
 def test_a_load_test_of_an_empty_environment_is_asked_wrongly(shop: Shop):
     with pytest.raises(UsageError, match="nothing is live on staging"):
         commands.loadtest(shop.tools, "staging")
