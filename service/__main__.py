@@ -1,33 +1,162 @@
-"""`python -m service`: serve on one port until told to stop. Exit 2: bad settings; 3: the model could not be loaded."""
+"""`python -m service`: serve until told to stop; `storage` and `set-up` are for operators.
+
+Exit 1: `storage check` found problems; 2: bad settings or usage; 3: no model, or the store could not be reached.
+"""
 
 from __future__ import annotations
 
+import argparse
+import asyncio
 import logging
 import os
 import sys
+from datetime import UTC, datetime
+from pathlib import Path
 
-import uvicorn
-
-from service.errors import ConfigError
+from service.errors import Busy, ConfigError
 from service.settings import Settings
 
 # Longer than any proxy in front keeps an idle connection, so that it is never our side that closes one just as it is reused.
 KEEP_ALIVE_SECONDS = 120
 DRAIN_SECONDS = 30
+MOST_HEADER_BYTES = 32 * 1024
 
 
-def main() -> int:
-    """Serve until SIGTERM; requests under way are finished first."""
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
-    failures: list[int] = []
+def main(argv: list[str] | None = None) -> int:
+    """Do what the arguments say; the exit code."""
+    arguments = _parser().parse_args(argv)
     try:
         settings = Settings.from_env(os.environ)
-        from service.app import build_app  # noqa: PLC0415  after the settings: torch takes seconds, a misspelt name should not
-
-        app = build_app(settings, on_fatal=lambda: stop(3))
+        match arguments.command:
+            case "storage":
+                return _storage(settings, arguments)
+            case "set-up":
+                return _set_up(settings)
+        return _serve(settings)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except Busy as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 3
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m service", description="The recognition service. Settings are SERVICE_* variables."
+    )
+    commands = parser.add_subparsers(dest="command")
+    commands.add_parser("serve", help="serve until told to stop (the default)")
+    commands.add_parser("set-up", help="print a one-time token for making the first admin")
+    storage = commands.add_parser("storage", help="look after the store that the settings name")
+    actions = storage.add_subparsers(dest="action", required=True)
+    actions.add_parser("init", help="make table and bucket, or file and folder; what is there stays")
+    check = actions.add_parser("check", help="say what does not fit together; exit 1 if anything")
+    check.add_argument("--mend", action="store_true", help="mend what can be mended")
+    for action, about in (
+        ("export", "write everything to FILE, while the service runs"),
+        ("import", "fill an empty store from FILE"),
+    ):
+        actions.add_parser(action, help=about).add_argument("file", type=Path)
+    return parser
+
+
+def _storage(settings: Settings, arguments: argparse.Namespace) -> int:
+    from service.storage.opening import create_storage, open_storage  # noqa: PLC0415  serving does not need it
+    from service.storage.transfer import export, restore  # noqa: PLC0415
+
+    if arguments.action == "init":
+        create_storage(settings)
+        print("the store is ready")
+        return 0
+    storage = open_storage(settings)
+    try:
+        if arguments.action == "check":
+            problems = list(storage.problems(mend=arguments.mend))
+            print("\n".join(problems) if problems else "everything fits together")
+            return 1 if problems and not arguments.mend else 0
+        done = export(storage, arguments.file, _say) if arguments.action == "export" else restore(storage, arguments.file, _say)
+        print(f"{arguments.action}ed {done:,} records")
+        return 0
+    except OSError as error:
+        print(f"error: {arguments.file} cannot be used: {error.strerror}", file=sys.stderr)
+        return 2
+    finally:
+        storage.close()
+
+
+def _say(number: int) -> None:
+    if number % 1000 == 0:
+        print(f"{number:,} records", file=sys.stderr)
+
+
+def _set_up(settings: Settings) -> int:
+    from service.administration import offer_set_up  # noqa: PLC0415
+    from service.storage.opening import open_storage  # noqa: PLC0415
+
+    storage = open_storage(settings)
+    try:
+        token = offer_set_up(storage, now=datetime.now(UTC), renew=True)
+    finally:
+        storage.close()
+    if token is None:
+        print("there is an admin already; admins make others at /users")
+        return 1
+    _announce(token)
+    return 0
+
+
+def _announce(token: str) -> None:
+    print(f"no admin yet: within 15 minutes, open /set-up?token={token} on this service to make the first one", flush=True)
+
+
+def _protocol() -> type[asyncio.Protocol]:
+    """HTTP as uvicorn speaks it with httptools, which by itself takes heads and trailers of any size into memory."""
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol  # noqa: PLC0415
+
+    class Bounded(HttpToolsProtocol):
+        head, silent = 0, 0  # bytes of the address and the headers; bytes from which the parser has made nothing yet
+
+        def data_received(self, data: bytes) -> None:
+            self.silent += len(data)
+            super().data_received(data)
+            if self.silent > MOST_HEADER_BYTES and not self.transport.is_closing():
+                self.send_400_response("The head of the request is too large.")
+
+        def on_message_begin(self) -> None:
+            self.head = self.silent = 0
+            super().on_message_begin()
+
+        def on_url(self, url: bytes) -> None:
+            self.count(len(url))
+            super().on_url(url)
+
+        def on_header(self, name: bytes, value: bytes) -> None:
+            self.count(len(name) + len(value))
+            super().on_header(name, value)
+
+        def on_body(self, body: bytes) -> None:
+            self.silent = 0
+            super().on_body(body)
+
+        def count(self, number: int) -> None:
+            self.head, self.silent = self.head + number, 0
+            if self.head > MOST_HEADER_BYTES:
+                raise ValueError("the head is too large")  # the parser stops, and uvicorn answers 400
+
+    return Bounded
+
+
+def _serve(settings: Settings) -> int:
+    import uvicorn  # noqa: PLC0415  after the settings: torch takes seconds, a misspelt name should not
+
+    from service.app import build_app  # noqa: PLC0415
+    from service.logs import set_up  # noqa: PLC0415
+
+    failures: list[int] = []
+    app = build_app(settings, on_fatal=lambda: stop(3), announce=_announce)
+    identity = app.state.tools.identity
+    set_up({"release": identity.release, "model": identity.model})
     server = uvicorn.Server(
         uvicorn.Config(
             app,
@@ -35,8 +164,10 @@ def main() -> int:
             port=settings.port,
             access_log=False,
             server_header=False,
+            forwarded_allow_ips=settings.trusted_proxies,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=DRAIN_SECONDS,
+            http=_protocol(),
             log_config=None,
         )
     )
@@ -45,6 +176,7 @@ def main() -> int:
         failures.append(code)
         server.should_exit = True
 
+    logging.getLogger("service").info("serving on %s:%d", settings.host, settings.port)
     server.run()
     return failures[0] if failures else 0
 

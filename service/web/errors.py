@@ -1,15 +1,19 @@
-"""One table from errors to statuses, one shape for every refusal: RFC 9457 problem details with a `code`."""
+"""One table from errors to statuses, and two shapes of refusal: RFC 9457 problem details with a `code`, or a page for people."""
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match, Route
 
 from service import errors
+from service.web.tools import tools
 
 STATUS: dict[type[errors.ServiceError], int] = {
     errors.BadImage: 422,
@@ -17,22 +21,40 @@ STATUS: dict[type[errors.ServiceError], int] = {
     errors.TruncatedImage: 422,
     errors.TooManyPixels: 422,
     errors.TooNarrow: 422,
+    errors.DecodingTooSlow: 422,
+    errors.DecodingTooLarge: 422,
     errors.ImageMissing: 400,
+    errors.TooManyImages: 413,
     errors.MalformedRequest: 400,
     errors.BodyTooLarge: 413,
     errors.NotSignedIn: 401,
     errors.WrongPassword: 401,
+    errors.NotAllowed: 403,
+    errors.ScopeMissing: 403,
+    errors.ForeignOrigin: 403,
+    errors.SignUpClosed: 403,
+    errors.SetUpTokenUsed: 403,
     errors.NameTaken: 409,
     errors.InvalidName: 422,
     errors.WeakPassword: 422,
-    errors.ForeignOrigin: 403,
+    errors.LastAdmin: 409,
+    errors.UserNotFound: 404,
+    errors.TokenNotFound: 404,
     errors.PredictionNotFound: 404,
     errors.RunNotFound: 404,
+    errors.UnknownLabel: 422,
+    errors.KeyReused: 422,
+    errors.TooManyRuns: 403,
+    errors.Busy: 503,
     errors.ModelUnavailable: 503,
     errors.Overloaded: 429,
+    errors.RateExceeded: 429,
+    errors.TooManyAttempts: 429,
+    errors.StorageUnavailable: 503,
 }
 HTTP_CODES = {404: "not_found", 405: "method_not_allowed", 400: "malformed_request"}
-RETRY_AFTER_SECONDS = "1"
+
+Renderer = Callable[[Request, Mapping[str, object], Mapping[str, str]], Response]
 
 
 def code_of(error: errors.ServiceError) -> str:
@@ -40,14 +62,30 @@ def code_of(error: errors.ServiceError) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", type(error).__name__).lower()
 
 
-def refused(request: Request, error: Exception) -> Response:
-    """A ServiceError as problem details."""
-    assert isinstance(error, errors.ServiceError)
+def headers_of(error: errors.ServiceError) -> dict[str, str]:
+    """What a client needs to know beside the body: when to come back, how to sign in, that nobody reads on."""
     status = STATUS[type(error)]
-    headers = {"Retry-After": RETRY_AFTER_SECONDS} if status in (429, 503) else {}
+    headers: dict[str, str] = {}
+    if isinstance(error, errors.Busy):
+        headers["Retry-After"] = str(math.ceil(error.retry_after))
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        headers["Connection"] = "close"  # nobody reads the rest of the body
-    return problem(request, status, code_of(error), str(error), headers)
+        headers["Connection"] = "close"
+    return headers
+
+
+def refused(request: Request, error: Exception) -> Response:
+    """A ServiceError, told to whoever asked."""
+    assert isinstance(error, errors.ServiceError)
+    return answer(request, problem_of(request, error), headers_of(error))
+
+
+def problem_of(request: Request, error: errors.ServiceError) -> dict[str, object]:
+    """A ServiceError as problem details; it is counted."""
+    code = code_of(error)
+    tools(request).metrics.refused(code)
+    return problem(request, STATUS[type(error)], code, str(error))
 
 
 def http_error(request: Request, error: Exception) -> Response:
@@ -59,19 +97,30 @@ def http_error(request: Request, error: Exception) -> Response:
         400: f"the body cannot be read: {error.detail}",
     }
     code = HTTP_CODES.get(error.status_code, "http_error")
-    return problem(request, error.status_code, code, sentences.get(error.status_code, error.detail), error.headers or {})
+    detail = sentences.get(error.status_code, error.detail)
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_methods(request))
+    return answer(request, problem(request, error.status_code, code, detail), headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """All that the path takes: the router knows those of its first route only."""
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    matching = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    return sorted({method for route in matching for method in route.methods or ()})
 
 
 def crashed(request: Request, error: Exception) -> Response:
     """Our own fault: the log has the trace, the caller gets the request id."""
     # Starlette answers this outside all middleware, so the stamp is put on here.
-    headers = {"X-Request-Id": request.scope.get("request_id", ""), "X-Release": request.app.state.tools.identity.release}
-    return problem(request, 500, "internal_error", "something went wrong on our side; quote the request id", headers)
+    stamp = request.scope.get("stamp", {})
+    return answer(request, problem(request, 500, "internal_error", "something went wrong on our side; quote the request id"), stamp)
 
 
-def problem(request: Request, status: int, code: str, detail: str, headers: dict[str, str] | object) -> JSONResponse:
+def problem(request: Request, status: int, code: str, detail: str) -> dict[str, object]:
     """RFC 9457 problem details."""
-    body = {
+    return {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
         "status": status,
@@ -79,5 +128,18 @@ def problem(request: Request, status: int, code: str, detail: str, headers: dict
         "detail": detail,
         "request_id": request.scope.get("request_id", ""),
     }
-    given = dict(headers) if isinstance(headers, dict) else {}
-    return JSONResponse(body, status, headers=given, media_type="application/problem+json")
+
+
+def answer(request: Request, problem: Mapping[str, object], headers: Mapping[str, str]) -> Response:
+    """The problem as a page where a page was asked for, else as JSON."""
+    page: Renderer | None = getattr(request.app.state, "problem_page", None)
+    if page and wants_page(request):
+        return page(request, problem, headers)
+    status = problem["status"]
+    assert isinstance(status, int)
+    return JSONResponse(problem, status, headers=dict(headers), media_type="application/problem+json")
+
+
+def wants_page(request: Request) -> bool:
+    """Whether people look at the answer: never under /v1, elsewhere where HTML is accepted by name."""
+    return not request.url.path.startswith("/v1/") and "text/html" in request.headers.get("accept", "")
