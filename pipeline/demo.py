@@ -70,6 +70,7 @@ def _show_end(tools: Tools, steps: Sequence[Step], report: Path) -> None:
     console.show("")
     address = commands.urls(tools.settings.environment("production"))[0]
     console.show(show.line("open", f"{address}/"))
+    console.show(show.line("api", f"{address}/api"))
     console.show(show.line("report", str(report.resolve())))
     console.show(show.line("took", f"{sum(step.seconds for step in steps):.0f} s"))
     console.show(show.line("remove", "make down"))

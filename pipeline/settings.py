@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from pipeline.errors import UsageError
@@ -19,11 +19,13 @@ class EnvironmentSettings:
     """One environment: its hosts, and what a release must show before it may go there.
 
     `requires` names gates: `dependencies` and `tests` judge the commit, `deploy@ENV` and `load@ENV` the release elsewhere.
+    `service` has the environment's own settings of the service, as its containers get them; no secrets.
     """
 
     name: str
     hosts: tuple[str, ...]
     requires: tuple[str, ...] = ()
+    service: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +114,26 @@ def _environments(tables: object, problems: list[str]) -> tuple[EnvironmentSetti
         return ()
     found = []
     for name, table in tables.items():
-        for key in sorted(table.keys() - {"hosts", "requires"}):
+        for key in sorted(table.keys() - {"hosts", "requires", "service"}):
             problems.append(f"unknown key environments.{name}.{key}")
         hosts, requires = tuple(table.get("hosts", ())), tuple(table.get("requires", ()))
         problems += [f"environments.{name}: {reason}" for reason in (*_bad_hosts(hosts), *_bad_gates(requires, tables))]
-        found.append(EnvironmentSettings(name, hosts, requires))
+        found.append(EnvironmentSettings(name, hosts, requires, _service(name, table.get("service", {}), problems)))
     return tuple(found)
+
+
+def _service(environment: str, table: object, problems: list[str]) -> dict[str, str]:
+    """The variables of a table such as `service = { sign_up = true }`; the service itself refuses what it does not know."""
+    if not isinstance(table, dict):
+        problems.append(f"environments.{environment}.service is no table")
+        return {}
+    problems += [
+        f"environments.{environment}.service.{key} is no text, number, true or false"
+        for key, value in table.items()
+        if not isinstance(value, str | int)
+    ]
+    said = {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in sorted(table.items())}
+    return {f"SERVICE_{key.upper()}": value for key, value in said.items()}
 
 
 def _bad_hosts(hosts: tuple[str, ...]) -> list[str]:

@@ -12,8 +12,8 @@ from pipeline.verdict import Verdict
 
 
 def pytest_argv(python: str, report: Path) -> list[str]:
-    """The command, on every core; tests that need Docker are deselected by pyproject.toml."""
-    return [python, "-m", "pytest", "-q", "-n", "auto", "-p", "no:cacheprovider", "--junit-xml", str(report)]
+    """The command, on every core, each file on one of them; tests that need Docker are deselected by pyproject.toml."""
+    return [python, "-m", "pytest", "-q", "-n", "auto", "--dist", "loadfile", "-p", "no:cacheprovider", "--junit-xml", str(report)]
 
 
 class PytestRunner:

@@ -222,6 +222,7 @@ class LocalFleet:
             "ansible_ssh_private_key_file": str(self._state / "ssh" / "id_ed25519"),
             "ansible_ssh_common_args": f"-o UserKnownHostsFile={shlex.quote(str(known_hosts))} -o StrictHostKeyChecking=yes",
             "service_data_volume": self._data_volume(environment),
+            "service_environment": dict(environment.service),
             "service_labels": {PROJECT: self._settings.project, CHECKOUT: str(self._root), ENVIRONMENT: environment.name},
         }
         path = folder / f"{environment.name}.json"
