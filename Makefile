@@ -19,9 +19,11 @@ demo: setup ## Ship a commit (COMMIT=HEAD) to staging and production on this mac
 down: setup ## Remove everything that demo made: containers, volumes, processes
 	@$(PIPELINE) down
 
-test: check ## Run every test: style, types, fast tests, and the way of a commit on real hosts
+test: check ## Run every test: style, types, fast and slow tests, browser, and the way of a commit on real hosts
 	@$(PIPELINE) doctor --install
-	@.venv/bin/python -m pytest -n auto
+	@.venv/bin/python -m tests.machine
+	@.venv/bin/python -m pytest -n auto --dist loadfile -m "not docker and not browser"
+	@.venv/bin/python -m pytest -m browser
 	@.venv/bin/python -m pytest -m docker
 
 check: setup ## Style and types
@@ -31,7 +33,7 @@ format: setup ## Format the code
 	@.venv/bin/ruff format . && .venv/bin/ruff check --fix .
 
 serve: setup ## Run the service alone on PORT (8000), with embedded storage
-	@SERVICE_PORT=$(PORT) .venv/bin/python -m service
+	@SERVICE_PORT=$(PORT) SERVICE_SIGN_UP=$${SERVICE_SIGN_UP:-true} .venv/bin/python -m service
 
 bench: setup ## Measure (NAME=one benchmark, or all), print the table, write var/bench/NAME.json
 	@.venv/bin/python -m tests.bench $(NAME)

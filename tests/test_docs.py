@@ -12,8 +12,8 @@ import pytest
 from pipeline.cli import cli
 from pipeline.settings import Settings
 from pipeline.stages import STAGES
-from service.app import build_app
 from service.settings import Settings as ServiceSettings
+from service.web.api import ENDPOINTS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -61,15 +61,9 @@ def test_the_services_settings_are_all_in_the_readme():
     assert documented == expected
 
 
-def test_the_routes_of_the_api_are_all_in_the_readme(tmp_path: Path):
-    app = build_app(ServiceSettings(database=str(tmp_path / "service.db")))
-    routes = {
-        f"{method} {route.path}"
-        for route in app.routes
-        for method in getattr(route, "methods", None) or ()
-        if method != "HEAD" and route.path.startswith(("/v1/", "/livez", "/readyz", "/version"))
-    }
-    assert set(table("| route | does |")) == routes
+def test_the_routes_of_the_api_are_all_in_the_readme():
+    documented = {route: cells[0] for route, cells in table("| route | does |").items()}
+    assert documented == {f"{e.method} {e.path}": e.summary[:1].lower() + e.summary[1:] for e in ENDPOINTS}
 
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", ".ci/run"])

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import docker
 import pytest
+import urllib3
 
+from service.attempts import PER_NAME_AND_ADDRESS
 from tests.shipyard import PRODUCTION, STAGING, Shipyard, git
 
 pytestmark = pytest.mark.docker
@@ -63,6 +65,31 @@ def test_the_image_has_no_root_no_compiler_and_no_installer(shipyard: Shipyard, 
     look = f"{tools}; ls -A /root/.cache /tmp /var/lib/apt/lists 2>/dev/null | grep -v :$; true"
     found = docker.from_env().containers.run(image.id, ["sh", "-c", look], user="root", remove=True)
     assert found.strip() == b""
+
+
+def test_the_proxy_passes_on_nobodys_word_about_where_a_request_comes_from(shipyard: Shipyard, first: First):
+    # As many wrong passwords for one name as one address may send, each claiming another address.
+    answers = [
+        urllib3.request(
+            "POST",
+            f"http://{STAGING[0]}/v1/sessions",
+            json={"name": "nobody", "password": f"wrong {number}"},
+            headers={"X-Forwarded-For": f"192.0.2.{number}"},
+        ).status
+        for number in range(PER_NAME_AND_ADDRESS + 1)
+    ]
+    assert answers == [401] * PER_NAME_AND_ADDRESS + [429]
+
+
+def test_an_operator_makes_the_first_admin_on_the_host(shipyard: Shipyard, first: First):
+    (container,) = [c for c in shipyard.containers() if c.name.startswith(f"{shipyard.project}-staging-1-")]
+    said = container.exec_run(["python", "-m", "service", "set-up"])
+    token = re.search(rb"/set-up\?token=(\S+)", said.output)[1].decode()  # type: ignore[index]
+    account = {"token": token, "name": "root", "password": "a cup of coffee"}
+    made = urllib3.request("POST", f"http://{STAGING[0]}/v1/set-up", json=account)
+    assert (made.status, made.json()["role"]) == (201, "admin")
+    assert container.exec_run(["python", "-m", "service", "set-up"]).exit_code == 1
+    assert container.exec_run(["python", "-m", "service", "storage", "check"]).output == b"everything fits together\n"
 
 
 def test_an_unchanged_tree_is_answered_with_its_digest_at_once(shipyard: Shipyard, first: First):

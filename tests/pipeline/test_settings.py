@@ -36,6 +36,8 @@ def test_the_environment_wins_over_the_file(tmp_path: Path):
     ('[environments.staging]\nhosts = ["web-1"]\n', "'web-1' is no IP address"),
     ('[environments.staging]\nhosts = ["10.0.0.1"]\n', "10.0.0.1 is no loopback address"),
     ('[environments.staging]\nhosts = ["127.0.9.1"]\nhost = "x"\n', "unknown key environments.staging.host"),
+    (GOOD + 'service = "open"\n', "environments.staging.service is no table"),
+    (GOOD + "service = { sign_up = [1] }\n", "environments.staging.service.sign_up is no text, number, true or false"),
     (GOOD + 'requires = ["luck"]\n', "requires 'luck', which is no gate"),
     (GOOD + 'requires = ["load@stagin"]\n', "requires 'load@stagin', which is no gate"),
     (GOOD + '[environments.other]\nhosts = ["127.0.9.1"]\n', "host 127.0.9.1 is in two places"),
@@ -44,6 +46,12 @@ def test_settings_that_cannot_be_used_are_refused(tmp_path: Path, text: str, rea
     with pytest.raises(UsageError) as caught:
         read(tmp_path, text)
     assert reason in str(caught.value)
+
+
+def test_an_environments_settings_of_the_service_become_its_variables(tmp_path: Path):
+    settings = read(tmp_path, GOOD + 'service = { sign_up = true, queue = 8, model = "small" }\n')
+    expected = {"SERVICE_SIGN_UP": "true", "SERVICE_QUEUE": "8", "SERVICE_MODEL": "small"}
+    assert settings.environment("staging").service == expected
 
 
 def test_all_problems_are_named_at_once(tmp_path: Path):

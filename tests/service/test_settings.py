@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import Field, fields
+
 import pytest
 
 from service.errors import ConfigError
@@ -11,9 +13,27 @@ def test_settings_of_an_empty_environment_are_the_defaults():
     assert (Settings().host, Settings().port, Settings().max_upload_bytes) == ("127.0.0.1", 8000, 10_000_000)
 
 
+def test_nobody_signs_up_and_guests_look_around_unless_it_is_said_otherwise():
+    assert (Settings().sign_up, Settings().guests, Settings().storage) == (False, True, "sqlite")
+
+
 def test_every_kind_of_setting_is_read():
-    environ = {"SERVICE_PORT": "80", "SERVICE_SECURE_COOKIES": "true", "SERVICE_RELEASE": "0123"}
-    assert Settings.from_env(environ) == Settings(port=80, secure_cookies=True, release="0123")
+    environ = {"SERVICE_PORT": "80", "SERVICE_SECURE_COOKIES": "true", "SERVICE_GUESTS": "false", "SERVICE_RELEASE": "0123"}
+    assert Settings.from_env(environ) == Settings(port=80, secure_cookies=True, guests=False, release="0123")
+
+
+@pytest.mark.parametrize("field", fields(Settings), ids=lambda field: field.name)
+def test_every_setting_is_a_variable_of_its_name(field: Field[object]):
+    value, text = {"str": ("aws", "aws"), "int": (7, "7"), "bool": (not field.default, str(not field.default).lower())}[
+        str(field.type)
+    ]
+    assert getattr(Settings.from_env({f"SERVICE_{field.name.upper()}": text}), field.name) == value
+
+
+@pytest.mark.parametrize("store", ["", "dynamodb", "SQLITE"])
+def test_an_unknown_store_is_refused(store: str):
+    with pytest.raises(ConfigError, match=f"^SERVICE_STORAGE='{store}' is none of sqlite, aws$"):
+        Settings.from_env({"SERVICE_STORAGE": store})
 
 
 def test_a_port_that_no_machine_has_is_refused():
@@ -40,11 +60,15 @@ def test_a_truth_that_is_neither_true_nor_false_is_refused(value: str):
 
 
 def test_all_problems_are_named_at_once():
-    environ = {"SERVICE_PORT": "http", "SERVICE_DATABSE": "x", "SERVICE_SECURE_COOKIES": "no", "SERVICE_QUEUE": "8"}
+    environ = {
+        "SERVICE_PORT": "http", "SERVICE_DATABSE": "x", "SERVICE_SECURE_COOKIES": "no", "SERVICE_QUEUE": "8",
+        "SERVICE_STORAGE": "s3",
+    }  # fmt: skip
     with pytest.raises(ConfigError) as refusal:
         Settings.from_env(environ)
     assert [problem.split("=")[0] for problem in str(refusal.value).split("; ")] == [
         "unknown setting SERVICE_DATABSE",
         "SERVICE_PORT",
         "SERVICE_SECURE_COOKIES",
+        "SERVICE_STORAGE",
     ]
