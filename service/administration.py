@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import datetime, timedelta
 
 from service import accounts, passwords
@@ -59,10 +59,11 @@ def change_user(
     user = _found(storage, user_id)
     if password is not None:
         passwords.require_strong(password, user.name)
-    with _admins_locked(storage, now):
-        if _is_active_admin(user) and ((role or user.role) is not Role.ADMIN or disabled):
+    kept = passwords.hashed(password) if password is not None else None
+    leaves = _is_active_admin(user) and ((role or user.role) is not Role.ADMIN or disabled)
+    with _admins_locked(storage, now) if leaves else nullcontext():
+        if leaves:
             _require_another_admin(storage)
-        kept = passwords.hashed(password) if password is not None else None
         changed = _changed(storage, user_id, role=role, disabled=disabled, password_hash=kept)
     if disabled or password is not None:
         storage.end_sessions(user_id)

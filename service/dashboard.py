@@ -50,10 +50,12 @@ class Dashboard:
     series: tuple[tuple[str, tuple[int, ...]], ...]
     labels: tuple[tuple[str, int], ...]
     confusion: Confusion
+    known: tuple[str, ...]  # every release of these days, the newest first, also those that were not asked for
 
 
-def summarise(tallies: Sequence[Tally], first: date, last: date) -> Dashboard:
-    """The dashboard of the days from `first` to `last`, both included; the newest release comes first."""
+def summarise(counted: Sequence[Tally], first: date, last: date, release: str = "") -> Dashboard:
+    """The dashboard of the days from `first` to `last`, both included, and of one release or (with "") of all, newest first."""
+    tallies = [tally for tally in counted if release in ("", tally.release)]
     days = tuple(first + timedelta(days=n) for n in range((last - first).days + 1))
     grouped: dict[tuple[str, str], list[Tally]] = defaultdict(list)
     for tally in tallies:
@@ -70,6 +72,7 @@ def summarise(tallies: Sequence[Tally], first: date, last: date) -> Dashboard:
         tuple((release, tuple(counts[day] for day in days)) for release, counts in by_release.items()),
         tuple(_under(everything, "label:").most_common(TOP_LABELS)),
         _confusion(_under(everything, "confusion:")),
+        tuple(dict.fromkeys(tally.release for tally in sorted(counted, key=lambda tally: tally.day, reverse=True))),
     )
 
 

@@ -142,7 +142,7 @@ def _time(name: str, text: str, *, end_of_day: bool = False) -> datetime | None:
         raise MalformedRequest(
             f"{name}={text[:40]!r} is no date such as 2026-01-31, and no time such as 2026-01-31T12:00:00Z"
         ) from error
-    if end_of_day and len(text) == len("2026-01-31"):
+    if end_of_day and not set(text) & {"T", "t", " ", ":"}:
         at = at.replace(hour=23, minute=59, second=59, microsecond=999999)
     try:
         return at.replace(tzinfo=at.tzinfo or UTC).astimezone(UTC)

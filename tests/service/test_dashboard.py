@@ -141,8 +141,8 @@ def test_everybodys_predictions_are_for_operators(client: TestClient, operator: 
         assert dashboard(client, who, scope="mine")["total"]["predictions"] == 0
     refused = client.get("/v1/dashboard", params={"scope": "everybody"}, headers=judge.headers)
     assert (refused.status_code, refused.json()["code"]) == (403, "not_allowed")
-    page = browser_of(client, judge).get("/dashboard", params={"scope": "everybody"})
-    assert (page.status_code, "<h1>Forbidden</h1>" in page.text) == (403, True)
+    pages = [browser_of(client, who).get("/dashboard", params={"scope": "everybody"}) for who in (judge, operator)]
+    assert [(page.status_code, "<h1>Forbidden</h1>" in page.text) for page in pages] == [(403, True), (200, False)]
 
 
 @pytest.mark.parametrize("path", ["/v1/dashboard", "/dashboard"])
@@ -189,3 +189,11 @@ def test_runs_that_were_saved_at_midnight_count_on_the_day_they_were_made(client
     for made in (midnight - timedelta(microseconds=1), midnight):
         add_run(client, ada, made_at=made)
     assert dashboard(client, ada, days=2)["series"] == [{"release": "release-1", "predictions": [1, 1]}]
+
+
+def test_a_dashboard_of_one_release_still_names_the_others(client: TestClient):
+    ada = someone(client)
+    for number, release in enumerate(("older", "newer")):
+        add_run(client, ada, release=release, made_at=datetime.now(UTC) - timedelta(days=1 - number))
+    page = client.get("/dashboard?release=older", headers=ada.headers).text
+    assert re.findall(r'<option value="(older|newer)"', page) == ["newer", "older"]

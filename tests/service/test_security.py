@@ -203,8 +203,6 @@ def test_our_templates_never_call_text_safe(root: Path):
         assert not re.search(r"\|\s*safe\b|autoescape\s+false|\|\s*tojson.*<script|Markup", template.read_text()), template.name
 
 
-# Every answer carries the headers that keep browsers from doing more with it than it is for.
-
 SAFE = {
     "x-content-type-options": "nosniff", "x-frame-options": "DENY", "referrer-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin", "cross-origin-resource-policy": "same-origin",
@@ -285,8 +283,6 @@ def test_a_picture_is_never_more_than_a_picture(site: TestClient):
         assert headers["Cache-Control"].startswith("private")
 
 
-# Nobody is led to another site.
-
 AWAY = [
     "//evil.example", "///evil.example", "////evil.example", "/\\evil.example", "\\/evil.example", "\\\\evil.example",
     "/\t/evil.example", "/\n/evil.example", "/\r/evil.example", "\t//evil.example", " //evil.example", "//evil.example/..",
@@ -343,8 +339,6 @@ def test_who_has_to_sign_in_first_comes_back_here(site: TestClient, path: str):
         assert not {"x", "set-cookie"} & set(answer.headers)
         assert local(harmless(browser_of(site).get(answer.headers["Location"])).fields["after"])
 
-
-# No name that comes with a file is used for anything.
 
 MARK = "evil-name"
 
@@ -480,9 +474,6 @@ def test_no_text_becomes_a_header(site: TestClient, mallory: Someone, text: str)
             answer = browser.get(path, headers=headers, follow_redirects=False)
             assert answer.status_code < 500
             assert not {"x-evil", "set-cookie"} & {name.lower() for name in answer.headers}
-
-
-# No form is too much, and no address is fetched.
 
 
 @pytest.mark.parametrize("path", ["/v1/predictions", "/v1/predictions/batch", "/", "/sign-in", "/set-up"])

@@ -177,7 +177,7 @@ async def counted(request: Request, scope: str) -> dashboard.Dashboard:
     last = t.now().date()
     first = last - timedelta(days=whole_number("days", days, MOST_DAYS) - 1)
     found = await run_in_threadpool(t.storage.tallies, scope, first, last)
-    return dashboard.summarise([tally for tally in found if release in ("", tally.release)], first, last)
+    return dashboard.summarise(found, first, last, release)
 
 
 SEARCH = ("label", "release", "since", "until")
