@@ -169,6 +169,7 @@ def _serve(settings: Settings) -> int:
             timeout_graceful_shutdown=DRAIN_SECONDS,
             http=_protocol(),
             log_config=None,
+            ws="none",
         )
     )
 

@@ -15,12 +15,6 @@ ARGUMENTS = ["--no-sandbox", "--disable-background-networking", "--disable-compo
 Shot = Callable[[Page, str], None]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.browser)
-
-
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     with running(tmp_path_factory.mktemp("browser")) as service:

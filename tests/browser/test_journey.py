@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from tests.browser.conftest import Shot
 from tests.running import Running
 
+pytestmark = pytest.mark.browser
 PASSWORD = "a cup of coffee"
 COLOURED = """(id) => {
   const canvas = document.getElementById(id);
