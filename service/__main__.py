@@ -6,8 +6,6 @@ Exit 1: `storage check` found problems; 2: bad settings or usage; 3: no model, o
 from __future__ import annotations
 
 import argparse
-import asyncio
-import logging
 import os
 import sys
 from datetime import UTC, datetime
@@ -15,11 +13,6 @@ from pathlib import Path
 
 from service.errors import Busy, ConfigError
 from service.settings import Settings
-
-# Longer than any proxy in front keeps an idle connection, so that it is never our side that closes one just as it is reused.
-KEEP_ALIVE_SECONDS = 120
-DRAIN_SECONDS = 30
-MOST_HEADER_BYTES = 32 * 1024
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -32,7 +25,9 @@ def main(argv: list[str] | None = None) -> int:
                 return _storage(settings, arguments)
             case "set-up":
                 return _set_up(settings)
-        return _serve(settings)
+        from service.serving import serve  # noqa: PLC0415  after the settings: torch takes seconds, a misspelt name should not
+
+        return serve(settings, _announce)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -108,78 +103,6 @@ def _set_up(settings: Settings) -> int:
 
 def _announce(token: str) -> None:
     print(f"no admin yet: within 15 minutes, open /set-up?token={token} on this service to make the first one", flush=True)
-
-
-def _protocol() -> type[asyncio.Protocol]:
-    """HTTP as uvicorn speaks it with httptools, which by itself takes heads and trailers of any size into memory."""
-    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol  # noqa: PLC0415
-
-    class Bounded(HttpToolsProtocol):
-        head, silent = 0, 0  # bytes of the address and the headers; bytes from which the parser has made nothing yet
-
-        def data_received(self, data: bytes) -> None:
-            self.silent += len(data)
-            super().data_received(data)
-            if self.silent > MOST_HEADER_BYTES and not self.transport.is_closing():
-                self.send_400_response("The head of the request is too large.")
-
-        def on_message_begin(self) -> None:
-            self.head = self.silent = 0
-            super().on_message_begin()
-
-        def on_url(self, url: bytes) -> None:
-            self.count(len(url))
-            super().on_url(url)
-
-        def on_header(self, name: bytes, value: bytes) -> None:
-            self.count(len(name) + len(value))
-            super().on_header(name, value)
-
-        def on_body(self, body: bytes) -> None:
-            self.silent = 0
-            super().on_body(body)
-
-        def count(self, number: int) -> None:
-            self.head, self.silent = self.head + number, 0
-            if self.head > MOST_HEADER_BYTES:
-                raise ValueError("the head is too large")  # the parser stops, and uvicorn answers 400
-
-    return Bounded
-
-
-def _serve(settings: Settings) -> int:
-    import uvicorn  # noqa: PLC0415  after the settings: torch takes seconds, a misspelt name should not
-
-    from service.app import build_app  # noqa: PLC0415
-    from service.logs import set_up  # noqa: PLC0415
-
-    failures: list[int] = []
-    app = build_app(settings, on_fatal=lambda: stop(3), announce=_announce)
-    identity = app.state.tools.identity
-    set_up({"release": identity.release, "model": identity.model})
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            host=settings.host,
-            port=settings.port,
-            access_log=False,
-            server_header=False,
-            forwarded_allow_ips=settings.trusted_proxies,
-            timeout_keep_alive=KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=DRAIN_SECONDS,
-            http=_protocol(),
-            log_config=None,
-            ws="none",
-        )
-    )
-
-    def stop(code: int) -> None:
-        failures.append(code)
-        server.should_exit = True
-
-    logging.getLogger("service").info("serving on %s:%d", settings.host, settings.port)
-    server.run()
-    return failures[0] if failures else 0
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ HOMES = {
     "prometheus_client": {"service.web.metrics"},
     "markupsafe": {"service.web.pages.rendering"},
     "starlette": {"service.app", "service.web"},
-    "uvicorn": {"service.__main__"},
+    "uvicorn": {"service.serving"},
 }
 ADAPTERS = {
     "pipeline.image", "pipeline.fleet.local", "pipeline.deploy", "pipeline.playbook", "pipeline.loadtest", "pipeline.testrun",
