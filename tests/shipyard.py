@@ -33,12 +33,12 @@ load_seconds = {load_seconds}
 
 [environments.staging]
 hosts = ["127.0.30.11"]
-service = { sign_up = true }
+service = {{ sign_up = true }}
 requires = ["dependencies", "tests"]
 
 [environments.production]
 hosts = ["127.0.30.21", "127.0.30.22"]
-service = { sign_up = true }
+service = {{ sign_up = true }}
 requires = ["dependencies", "tests", "deploy@staging", "load@staging"]
 """
 
