@@ -40,6 +40,7 @@ def reference(data: bytes) -> NDArray[np.float32]:
     return pixels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["cat", "coffee", "rocket"])
 def test_pixels_of_a_photograph_are_those_of_torchvision(pictures: dict[str, bytes], description: ModelDescription, name: str):
     pixels = seen(pictures[name], description)

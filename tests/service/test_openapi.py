@@ -35,6 +35,7 @@ from service.web.pages import ROUTES as PAGES
 from tests.service.conftest import DAY, PASSWORD, Someone, add_run, opened, settings_in, someone, storage_of
 
 Json = dict[str, Any]
+pytestmark = pytest.mark.slow
 EXAMPLES = int(os.environ.get("SLIPWAY_FUZZ_EXAMPLES", "8"))
 # What hashes passwords takes a tenth of a second each time.
 REQUEST = {"method", "url", "headers", "files", "data", "params", "auth", "cookies", "json"}
@@ -252,7 +253,6 @@ KINDS = [
 ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("name", "mode"), KINDS)
 def test_nothing_that_an_admin_sends_breaks_the_service_or_its_promises(
     client: TestClient, chief: Someone, name: str, mode: GenerationMode
@@ -272,7 +272,6 @@ def test_nothing_that_an_admin_sends_breaks_the_service_or_its_promises(
     made_up(name, client, mode, headers, ids)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("name", "mode"), KINDS)
 def test_nothing_that_a_guest_sends_breaks_the_service_or_its_promises(
     client: TestClient, ada: Someone, name: str, mode: GenerationMode
