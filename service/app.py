@@ -153,4 +153,6 @@ async def _keep_house(tools: Tools) -> None:
             await run_in_threadpool(tools.storage.forget_expired, tools.now())
         except ServiceError as error:
             log.warning("housekeeping was put off: %s", error)
+        except Exception:  # a fault of ours must not end housekeeping for good, unseen
+            log.exception("housekeeping failed")
         await asyncio.sleep(HOUSEKEEPING_SECONDS)
