@@ -1,7 +1,8 @@
 """What users of the service do: show it pictures, save some of what it says, look back. Speaks HTTP and knows only URLs.
 
-Beside Locust's own options: `--targets URL,URL` spreads the users over several hosts, `--record FILE` keeps every request. Where
-accounts are made by admins, LOADTEST_TOKENS holds API tokens (predict, read, write) that users take in turn instead of signing up.
+Beside Locust's own options: `--targets URL,URL` spreads users over several hosts, `--record FILE` keeps every request, and
+`--shape NAME` names one of shapes.py, which is then handed in beside this file. Where accounts are made by admins, LOADTEST_TOKENS
+holds API tokens (predict, read, write) that users take in turn instead of signing up.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ class Recorder:
         self.samples: list[tuple[float, float, str, str]] = []
         self.started = time.time()
         self.warm_up = 0.0
+        self.first_users = 0
         self.file: Path | None = None
 
     def sending(self) -> None:
@@ -42,8 +44,10 @@ class Recorder:
         self.samples.append((round(at, 4), round(response_time, 2), f"{request_type} {name}", str(exception or "")))
 
     def signed_in(self) -> None:
-        """One more user is at work; the last of them ends the warm-up."""
-        self.warm_up = time.time() - self.started
+        """One more user is at work; the last of those who begin together ends the warm-up."""
+        self.first_users -= 1
+        if self.first_users >= 0:
+            self.warm_up = time.time() - self.started
 
     def write(self) -> None:
         if self.file:
@@ -63,6 +67,7 @@ NEXT = itertools.count()
 @events.init_command_line_parser.add_listener
 def add_options(parser: Any) -> None:
     parser.add_argument("--targets", default="", help="comma-separated URLs; users take them in turn (default: --host)")
+    parser.add_argument("--shape", default="steady", help="how the number of users changes")
     parser.add_argument("--record", default="", help="write every request to this JSON file")
 
 
@@ -71,6 +76,7 @@ def read_options(environment: Any, **_: Any) -> None:
     options = environment.parsed_options
     TARGETS[:] = [url for url in options.targets.split(",") if url]
     RECORDER.file = Path(options.record) if options.record else None
+    RECORDER.first_users = options.num_users if options.shape == "steady" else 1
     events.request.add_listener(RECORDER.ended)
 
 

@@ -5,6 +5,7 @@ The wheels are downloaded once into the wheelhouse, from which the image is buil
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import os
@@ -17,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 STAMP = VENV / "slipway.json"  # present only when everything is installed; holds what it was made from
 UNFINISHED = VENV / "slipway.unfinished"
-LOCKS = [ROOT / "requirements" / f"{name}.txt" for name in ("bootstrap", "service", "pipeline", "dev")]
+LOCKS = ("bootstrap", "service", "pipeline", "dev")
 WHEELHOUSE = ROOT / os.environ.get("SLIPWAY_WHEELHOUSE", "var/wheelhouse")
 COMPILED = (
     "torch", "torchvision", "numpy", "sympy", "PIL", "starlette", "uvicorn", "anyio", "locust", "ansible", "docker", "rich",
@@ -33,12 +34,18 @@ class SetupError(Exception):
 
 def main() -> int:
     """Make the environment, or do nothing when it is up to date; the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--locks", nargs="+", choices=LOCKS, default=list(LOCKS), help="which locks to install; bootstrap is one of them"
+    )
+    names = parser.parse_args().locks
+    locks = [ROOT / "requirements" / f"{name}.txt" for name in LOCKS if name in {*names, "bootstrap"}]
     try:
         if sys.version_info[:2] != (3, 11):
             found = sys.version.split()[0]
             raise SetupError(f"Python 3.11 is needed, and this is {found}: try `make setup PYTHON=python3.11`")
-        if _stamp() != _wanted():
-            _make()
+        if _stamp() != _wanted(locks):
+            _make(locks)
     except SetupError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_COULD_NOT
@@ -47,7 +54,7 @@ def main() -> int:
     return 0
 
 
-def _make() -> None:
+def _make(locks: list[Path]) -> None:
     if UNFINISHED.exists():
         _say("an earlier set-up was cut short: starting again")
         shutil.rmtree(VENV)
@@ -62,15 +69,15 @@ def _make() -> None:
     pip = [python, "-m", "pip", "--disable-pip-version-check"]
     wheels = ["--require-hashes", "--only-binary=:all:", f"--find-links={WHEELHOUSE}"]
     quiet = ["-qq", "--progress-bar=off"]
-    _run([*pip, "install", *quiet, *wheels, "--no-deps", f"--requirement={LOCKS[0]}"])
-    for lock in LOCKS:
+    _run([*pip, "install", *quiet, *wheels, "--no-deps", f"--requirement={locks[0]}"])
+    for lock in locks:
         _run([*pip, "download", *quiet, *wheels, "--no-deps", f"--dest={WHEELHOUSE}", f"--requirement={lock}"])
     _say("installing them")
     sync = [python, "-m", "uv", "--quiet", "pip", "sync", f"--python={python}", "--offline", "--no-index", "--require-hashes"]
-    _run([*sync, f"--find-links={WHEELHOUSE}", f"--cache-dir={ROOT / 'var' / 'uv'}", "--link-mode=hardlink", *map(str, LOCKS)])
+    _run([*sync, f"--find-links={WHEELHOUSE}", f"--cache-dir={ROOT / 'var' / 'uv'}", "--link-mode=hardlink", *map(str, locks)])
     _say("compiling them")
     _run([python, "-m", "compileall", "-qq", "-j", "0", *(str(p) for p in _imported_packages())], may_fail=True)
-    STAMP.write_text(json.dumps(_wanted()))
+    STAMP.write_text(json.dumps(_wanted(locks)))
     UNFINISHED.unlink()
     _say("done")
 
@@ -101,9 +108,9 @@ def _stamp() -> object:
         return None
 
 
-def _wanted() -> dict[str, str]:
+def _wanted(used: list[Path]) -> dict[str, str]:
     """What the environment depends on: the locks, and the interpreter it was made with."""
-    locks = {lock.name: hashlib.sha256(lock.read_bytes()).hexdigest() for lock in LOCKS}
+    locks = {lock.name: hashlib.sha256(lock.read_bytes()).hexdigest() for lock in used}
     return {**locks, "python": os.path.realpath(sys.base_prefix)}
 
 

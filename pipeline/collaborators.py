@@ -92,8 +92,8 @@ class LoadRun(Protocol):
 class LoadGenerator(Protocol):
     """Sends load to hosts."""
 
-    def start(self, urls: Sequence[str], *, users: int, seconds: float | None) -> LoadRun:
-        """Load until `seconds` have passed, or until it is finished when None."""
+    def start(self, urls: Sequence[str], *, users: int, seconds: float | None, shape: str = "steady") -> LoadRun:
+        """Load until `seconds` have passed, or until it is finished when None; `shape` says how many users are at work when."""
 
 
 class TestRunner(Protocol):
@@ -101,6 +101,12 @@ class TestRunner(Protocol):
 
     def run(self, commit: Commit) -> tuple[Verdict, dict[str, object]]:
         """The verdict, and its counts."""
+
+
+class Lint(Protocol):
+    """Judges style and types of a commit."""
+
+    def run(self, commit: Commit) -> Verdict: ...
 
 
 class Hosts(Protocol):
@@ -126,6 +132,7 @@ class Tools:
     deployer: Deployer
     load: LoadGenerator
     tests: TestRunner
+    lint: Lint
     hosts: Hosts
     check_dependencies: Callable[[Path], Verdict]
     budget: Callable[[Path], Budget]

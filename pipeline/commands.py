@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pipeline.collaborators import LoadRun, Tools
+from pipeline.collaborators import Tools
 from pipeline.commit import Commit
 from pipeline.errors import GateClosed, PipelineError, UsageError
 from pipeline.gates import load, promotion
 from pipeline.ledger import protocol as ledger
 from pipeline.ledger.protocol import Event
-from pipeline.release import Release
+from pipeline.recording import append, opened, record
+from pipeline.release import SHORT, Release
 from pipeline.settings import EnvironmentSettings
-from pipeline.verdict import Answer, Verdict
+from pipeline.switch import Deployed, seen_by_second, switch, urls
+from pipeline.verdict import Verdict
 
 EXAMPLE = "loadtests/images/coffee.jpg"
-AFTER_SWITCH_SECONDS = 3.0  # load goes on for so long after a deploy under load has ended
 
 
-@dataclass(frozen=True, slots=True)
-class Deployed:
-    """A deploy that ended well; `load` is what users of the environment met meanwhile, when load was on."""
+def arrive(tools: Tools, commit_name: str, branch: str) -> Commit:
+    """Write down that a commit begins its way as the newest of `branch`, which is a branch or a tag."""
+    commit = tools.commits.commit(commit_name)
+    tools.story.step("arriving", f"{commit.id[:SHORT]} {commit.subject!r} on {branch}")
+    append(tools, ledger.ARRIVED, commit.id, detail={"branch": branch, "subject": commit.subject, "author": commit.author})
+    return commit
 
-    release: Release
-    environment: str
-    seconds: float
-    load: dict[str, object] | None = None
+
+def newest(tools: Tools, commit_name: str, branch: str) -> Commit:
+    """Refuse a commit after which another arrived on the same branch: environments are for the newer one. Raises GateClosed."""
+    commit = tools.commits.commit(commit_name)
+    latest = ledger.newest(tools.events(), branch)
+    if latest not in (None, commit.id):
+        raise GateClosed(f"commit {commit.id[:SHORT]} is superseded: {latest[:SHORT]} came after it on {branch}")
+    return commit
 
 
 def check(tools: Tools, commit_name: str = "HEAD") -> Verdict:
@@ -36,7 +42,7 @@ def check(tools: Tools, commit_name: str = "HEAD") -> Verdict:
     commit = tools.commits.commit(commit_name)
     tools.story.step("checking", f"the dependencies of {commit.id[:12]}")
     verdict = tools.check_dependencies(commit.files / "requirements")
-    _record(tools, "dependencies", verdict, commit.id)
+    record(tools, "dependencies", verdict, commit.id)
     return opened(verdict, "the dependency gate")
 
 
@@ -45,9 +51,18 @@ def test(tools: Tools, commit_name: str = "HEAD") -> dict[str, object]:
     commit = tools.commits.commit(commit_name)
     tools.story.step("testing", commit.id[:12])
     verdict, counts = tools.tests.run(commit)
-    _record(tools, "tests", verdict, commit.id, counts=counts)
-    opened(verdict, "the tests")
+    record(tools, "tests", verdict, commit.id, counts=counts)
+    opened(verdict, "the test gate")
     return counts
+
+
+def lint(tools: Tools, commit_name: str = "HEAD") -> Verdict:
+    """Judge style and types of a commit and record what was found."""
+    commit = tools.commits.commit(commit_name)
+    tools.story.step("linting", commit.id[:SHORT])
+    verdict = tools.lint.run(commit)
+    record(tools, "lint", verdict, commit.id)
+    return opened(verdict, "the lint gate")
 
 
 def build(tools: Tools, commit_name: str, lock: Callable[[Path], str], model: Callable[[Path], str]) -> Release:
@@ -57,7 +72,7 @@ def build(tools: Tools, commit_name: str, lock: Callable[[Path], str], model: Ca
     image = _image_of(tools, commit, events)
     release = Release(commit.id, image, model(commit.files), lock(commit.files))
     if release.id not in ledger.releases(events):
-        _append(tools, ledger.RELEASED, release.id, detail=release.record())
+        append(tools, ledger.RELEASED, release.id, detail=release.record())
     return release
 
 
@@ -78,29 +93,48 @@ def deploy(
     commit = tools.commits.commit(commit_name) if commit_name else None
     release = find_release(events, release_name, commit.id if commit else None)
     opened(promotion.judge(release, environment.requires, events), f"the way to {environment.name}")
-    return _switch(tools, events, environment, release, under_load=under_load, outcome=ledger.DEPLOYED)
+    return switch(tools, events, environment, release, under_load=under_load, outcome=ledger.DEPLOYED)
 
 
-def promote(tools: Tools, source: str, target: str, *, under_load: bool = True) -> Deployed:
-    """Put what is live on one environment on another: the same digest, never a build."""
-    live = ledger.live(tools.events(), tools.settings.environment(source).name)
+def promote(tools: Tools, source: str, target: str, *, commit_name: str | None = None, under_load: bool = True) -> Deployed:
+    """Put what is live on one environment on another: the same digest, never a build.
+
+    With a commit, only a release of that commit: what was approved, and not what came to `source` meanwhile.
+    """
+    events = tools.events()
+    live = ledger.live(events, tools.settings.environment(source).name)
     if live is None:
         raise UsageError(f"nothing is live on {source}", hint=f"python -m pipeline deploy {source}")
+    if commit_name is not None:
+        commit, found = tools.commits.commit(commit_name), ledger.releases(events)[live].commit
+        if found != commit.id:
+            raise GateClosed(f"{source} has a release of commit {found[:SHORT]} meanwhile, not of {commit.id[:SHORT]}")
     return deploy(tools, target, live, under_load=under_load)
 
 
-def rollback(tools: Tools, environment_name: str) -> Deployed:
-    """Deploy the release that was live before, by the same path; going back twice goes back two releases."""
+def rollback(tools: Tools, environment_name: str, release_name: str = "") -> Deployed:
+    """Deploy a release that was live before, by the same path: the one before, or the last one of that name.
+
+    Whatever came after it is withdrawn, so going back twice goes back two releases.
+    """
     events = tools.events()
     environment = tools.settings.environment(environment_name)
     stack = ledger.served(events, environment.name)
     if len(stack) < 2:
         raise UsageError(f"{environment.name} has no earlier release to go back to", hint="`history` shows what was live")
-    release = ledger.releases(events)[stack[-2]]
-    return _switch(tools, events, environment, release, under_load=False, outcome=ledger.WITHDRAWN, withdrawn=stack[-1])
+    wanted = find_release(events, release_name).id if release_name else stack[-2]
+    if wanted not in stack[:-1]:
+        raise UsageError(f"release {wanted[:SHORT]} was not live on {environment.name} before", hint="`deploy` puts it there")
+    steps = len(stack) - 1 - max(n for n, id in enumerate(stack[:-1]) if id == wanted)
+    return switch(
+        tools, events, environment, ledger.releases(events)[wanted],
+        under_load=False, outcome=ledger.WITHDRAWN, withdrawn=stack[-1:-1 - steps:-1],
+    )  # fmt: skip
 
 
-def loadtest(tools: Tools, environment_name: str, seconds: float | None = None) -> tuple[Verdict, load.LoadStats]:
+def loadtest(
+    tools: Tools, environment_name: str, seconds: float | None = None, shape: str = "steady"
+) -> tuple[Verdict, load.LoadStats]:
     """Load the environment and judge what its users would have met; the evidence is bound to the release that is live there."""
     environment = tools.settings.environment(environment_name)
     live = ledger.live(tools.events(), environment.name)
@@ -108,10 +142,10 @@ def loadtest(tools: Tools, environment_name: str, seconds: float | None = None) 
         raise UsageError(f"nothing is live on {environment.name}", hint=f"python -m pipeline deploy {environment.name}")
     budget = tools.budget(tools.root / "loadtests" / "budget.toml")
     length = seconds or tools.settings.load_seconds
-    tools.story.step("loading", f"{environment.name} for {length:g} s with {tools.settings.load_users} users")
-    stats = tools.load.start(urls(environment), users=tools.settings.load_users, seconds=length).finish()
+    tools.story.step("loading", f"{environment.name} for {length:g} s with {tools.settings.load_users} users, {shape}")
+    stats = tools.load.start(urls(environment), users=tools.settings.load_users, seconds=length, shape=shape).finish()
     verdict = load.judge(stats, budget)
-    _record(tools, "load", verdict, live, environment.name, **stats.summary(), seen=seen_by_second(stats))
+    record(tools, "load", verdict, live, environment.name, shape=shape, **stats.summary(), seen=seen_by_second(stats))
     return verdict, stats
 
 
@@ -126,15 +160,15 @@ def fleet_down(tools: Tools, names: Sequence[str]) -> None:
     """Remove the hosts of these environments, or of all."""
     for environment in environments(tools, names):
         tools.story.step("removing", f"the hosts of {environment.name}")
-        _append(tools, ledger.REMOVED, ledger.HOSTS, environment.name)
+        append(tools, ledger.REMOVED, ledger.HOSTS, environment.name)
         tools.fleet.down(environment)
 
 
 def down(tools: Tools) -> None:
     """Remove everything that was made on this machine but the ledger, which records that it is gone."""
     for environment in tools.settings.environments:
-        _append(tools, ledger.REMOVED, ledger.HOSTS, environment.name)
-    _append(tools, ledger.REMOVED, ledger.REGISTRY)
+        append(tools, ledger.REMOVED, ledger.HOSTS, environment.name)
+    append(tools, ledger.REMOVED, ledger.REGISTRY)
     tools.fleet.everything_down()
 
 
@@ -196,25 +230,6 @@ def environments(tools: Tools, names: Sequence[str]) -> tuple[EnvironmentSetting
     return tuple(tools.settings.environment(name) for name in names) or tools.settings.environments
 
 
-def urls(environment: EnvironmentSettings) -> tuple[str, ...]:
-    """Where the users of an environment reach its hosts."""
-    return tuple(f"http://{host}" for host in environment.hosts)
-
-
-def seen_by_second(stats: load.LoadStats) -> list[list[float]]:
-    """For charts: [second, answered, failed, p95 in ms] for each second of a run."""
-    buckets: dict[int, list[load.Sample]] = {}
-    for sample in stats.samples:
-        buckets.setdefault(max(int(sample.at), 0), []).append(sample)
-    rows = []
-    for second in range(max(buckets, default=-1) + 1):
-        samples = buckets.get(second, [])
-        good = [s.milliseconds for s in samples if not s.failure]
-        p95 = load.nearest_rank(good, 0.95) if good else 0.0
-        rows.append([float(second), float(len(good)), float(len(samples) - len(good)), round(p95, 1)])
-    return rows
-
-
 def _image_of(tools: Tools, commit: Commit, events: Sequence[Event]) -> str:
     """The image of the commit's tree: the one that was built for it, else a new one."""
     key = tools.images.key(commit)
@@ -229,79 +244,8 @@ def _image_of(tools: Tools, commit: Commit, events: Sequence[Event]) -> str:
             f"tree {commit.tree[:12]} was built before as {known}, and now as {image}", hint="a digest is never rebuilt"
         )
     if not known:
-        _append(tools, ledger.BUILT, key, detail={"image": image, "tree": commit.tree, "commit": commit.id})
+        append(tools, ledger.BUILT, key, detail={"image": image, "tree": commit.tree, "commit": commit.id})
     return image
-
-
-def _switch(
-    tools: Tools,
-    events: Sequence[Event],
-    environment: EnvironmentSettings,
-    release: Release,
-    *,
-    under_load: bool,
-    outcome: str,
-    withdrawn: str = "",
-) -> Deployed:
-    """The one way in which a release comes to an environment. What was live stays live until every host has the new one ready."""
-    before = ledger.live(events, environment.name) or ""
-    if ledger.interrupted(events, environment.name):
-        tools.story.note(f"the last deploy to {environment.name} was cut short: tidying up first")
-        tools.deployer.settle(before, environment)
-    tools.story.step("deploying", f"{release.short} to {environment.name}")
-    started = tools.now()
-    _append(tools, ledger.ATTEMPTED, release.id, environment.name)
-    if under_load and not before:
-        tools.story.note(f"nothing is live on {environment.name} yet: there is no user to lose, and no load to send")
-    refusal, stats = None, None
-    with _load_on(tools, environment, wanted=under_load and bool(before)) as running:
-        try:
-            tools.deployer.deploy(release, environment)
-            _verify(tools, release, environment)
-        except GateClosed as error:
-            refusal = error
-            tools.deployer.settle(before, environment)
-        if running:
-            stats = running.finish(AFTER_SWITCH_SECONDS)
-    met = stats.summary() if stats else {}
-    if refusal:
-        _record(tools, "deploy", Verdict.of([str(refusal)]), release.id, environment.name, load=met)
-        _append(tools, ledger.FAILED, release.id, environment.name)
-        raise GateClosed(f"{refusal}{_still_live(before)}", hint=refusal.hint) from refusal
-    seconds = (tools.now() - started).total_seconds()
-    seen = seen_by_second(stats) if stats else []
-    _record(tools, "deploy", Verdict.of([]), release.id, environment.name, seconds=seconds, load=met, seen=seen)
-    subject = withdrawn if outcome == ledger.WITHDRAWN else release.id
-    _append(tools, outcome, subject, environment.name, detail={"release": release.id, "image": release.image})
-    return Deployed(release, environment.name, seconds, met or None)
-
-
-@contextmanager
-def _load_on(tools: Tools, environment: EnvironmentSettings, *, wanted: bool) -> Iterator[LoadRun | None]:
-    """Load on the environment for the time of the block, when it is wanted; never longer, whatever happens in the block."""
-    if not wanted:
-        yield None
-        return
-    running = tools.load.start(urls(environment), users=tools.settings.load_users, seconds=None)
-    try:
-        yield running
-    finally:
-        running.stop()
-
-
-def _verify(tools: Tools, release: Release, environment: EnvironmentSettings) -> None:
-    """Every host answers its users with exactly this release. Raises GateClosed."""
-    for url in urls(environment):
-        answer = tools.hosts.version(url)
-        model = answer.get("model")
-        found = (
-            answer.get("release"),
-            answer.get("image"),
-            answer.get("lock"),
-            model.get("sha256") if isinstance(model, dict) else None,
-        )
-        if found != (release.id, release.image, release.lock, release.model):
-            raise GateClosed(f"{url} answers with {found}, which is not release {release.short}")
 
 
 def _answer(tools: Tools, url: str) -> str | None:
@@ -309,25 +253,3 @@ def _answer(tools: Tools, url: str) -> str | None:
         return str(tools.hosts.version(url).get("release"))
     except PipelineError:
         return None
-
-
-def _still_live(before: str) -> str:
-    return f"; release {before[:12]} is still live" if before else ""
-
-
-def opened(verdict: Verdict, gate: str) -> Verdict:
-    """The verdict, if it passed. Raises GateClosed when refused, PipelineError when the gate could not judge."""
-    if verdict.answer is Answer.REFUSED:
-        raise GateClosed(f"{gate} refuses: {'; '.join(verdict.reasons)}")
-    if verdict.answer is Answer.INCONCLUSIVE:
-        raise PipelineError(f"{gate} could not judge: {'; '.join(verdict.reasons)}")
-    return verdict
-
-
-def _record(tools: Tools, gate: str, verdict: Verdict, subject: str, environment: str = "", **detail: object) -> None:
-    event = ledger.evidence_event(gate, verdict, subject, at=tools.now(), by=tools.who, environment=environment, **detail)
-    tools.ledger.append(event)
-
-
-def _append(tools: Tools, kind: str, subject: str, environment: str = "", detail: dict[str, str] | None = None) -> None:
-    tools.ledger.append(Event(kind, subject, tools.now(), tools.who, environment, dict(detail or {})))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 
@@ -10,7 +11,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 PLAIN_WIDTH = 160  # columns of a table in a file or a log
-PLAIN_SECONDS = 10.0  # between two lines of progress where there is no terminal
+PLAIN_SECONDS = float(os.environ.get("STORY_SECONDS", "10"))  # between two lines of progress where there is no terminal
 
 
 class ConsoleStory:

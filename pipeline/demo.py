@@ -1,60 +1,51 @@
-"""The whole way of a commit, for newcomers: every stage as Jenkins will call it, a table of what is live, and a report."""
+"""The whole way of a commit, for newcomers: a run like any other, a table of what is live, and what the deployed service sees."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import replace
 
 from pipeline import commands, console, show
 from pipeline.collaborators import Tools
 from pipeline.console import ConsoleStory
-from pipeline.errors import PipelineError
+from pipeline.errors import GateClosed, PipelineError
 from pipeline.ledger.protocol import EVIDENCE, Event
-from pipeline.report.run import Step, write_report
-from pipeline.stages import STAGES, Stage, argv_of
+from pipeline.progress import State
+from pipeline.runs.local import LocalRuns
+from pipeline.runs.record import Run
+from pipeline.stages import MAIN, Situation, Stage, always
+from pipeline.switch import urls
+from pipeline.tree import TreeView
 
-AGAIN = Stage("switch production under load", ("promote", "--from", "staging", "--to", "production"))
+AGAIN = Stage("switch under load", ("promote", "--from", "staging", "--to", "production", "--commit", "{commit}"), "deploy", always)
 
 
-def run(tools: Tools, story: ConsoleStory, commit_name: str, invoke: Callable[[Sequence[str]], None]) -> None:
-    """Walk the stages, stop at the first that fails, and write the report either way. Raises what the stage raised."""
+def run(tools: Tools, story: ConsoleStory, local: LocalRuns, commit_name: str) -> None:
+    """Walk the way to production, agreed to in advance. Raises PipelineError or GateClosed when it ends before."""
     commit = tools.commits.commit(commit_name)
     story.step("shipping", f"{commit.id[:12]} {commit.subject!r} to production")
+    story.quiet()
     if changed := tools.commits.changed_files():
         story.note(f"{changed} changed files are not part of it; only commits are shipped")
-    story.quiet()
-    begin, steps = len(tools.ledger.entries()), list[Step]()
-    try:
-        for stage in STAGES:
-            _walk(stage, commit.id, invoke, steps)
-            if stage.name == "promote to production" and not _met_load(tools.events()[begin:]):
-                story.note("production was empty, so no user could lose a request; switching it once more, under load")
-                _walk(AGAIN, commit.id, invoke, steps)
-    finally:
-        report = write_report(
-            tools.root / tools.settings.state / "reports" / f"{commit.id[:12]}.html",
-            commit,
-            steps,
-            tools.events()[begin:],
-            commands.status(tools) if steps and steps[0].ok else [],
-            now=tools.now(),
+    found = local.begin(Situation(commit.id, MAIN))
+    if found.walked:
+        story.note(f"going on with run {found.number}, which was cut short")
+    local.records.save(replace(found, approved=f"{tools.who} (by asking for the demo)"))
+
+    def again(run: Run) -> Sequence[Stage]:
+        """Production was empty, so no user could lose a request: switch it once more, under load."""
+        return () if _met_load(tools.events()[run.begin :]) else (AGAIN,)
+
+    with TreeView() as view:
+        done = local.walk(found.number, view.show, again)
+    page = local.page(done.number)
+    if done.state is not State.PASSED:
+        story.note(f"the report of this run is {page}")
+        problem = PipelineError if done.state is State.FAILED else GateClosed
+        raise problem(
+            done.note or f"run {done.number} {done.state}", hint=f"its logs are in {local.records.folder(done.number)}/logs"
         )
-        story.note(f"the report of this run is {report}")
-    _show_end(tools, steps, report)
-
-
-def _walk(stage: Stage, commit: str, invoke: Callable[[Sequence[str]], None], steps: list[Step]) -> None:
-    argv, started = argv_of(stage, commit), time.monotonic()
-    try:
-        invoke(argv)
-    except BaseException as error:
-        reason = str(error) or type(error).__name__
-        steps.append(Step(stage.name, tuple(argv), time.monotonic() - started, reason))
-        if isinstance(error, PipelineError):
-            error.args = (f"{stage.name}: {error}",)
-        raise
-    steps.append(Step(stage.name, tuple(argv), time.monotonic() - started))
+    _show_end(tools, str(page), local.tree(done).seconds)
 
 
 def _met_load(events: Sequence[Event]) -> bool:
@@ -63,14 +54,20 @@ def _met_load(events: Sequence[Event]) -> bool:
     return bool(deploys and deploys[-1].detail.get("load"))
 
 
-def _show_end(tools: Tools, steps: Sequence[Step], report: Path) -> None:
+def _show_end(tools: Tools, page: str, seconds: float) -> None:
     rows = commands.status(tools)
-    console.show("")
-    console.show(show.status(rows))
-    console.show("")
-    address = commands.urls(tools.settings.environment("production"))[0]
-    console.show(show.line("open", f"{address}/"))
-    console.show(show.line("api", f"{address}/api"))
-    console.show(show.line("report", str(report.resolve())))
-    console.show(show.line("took", f"{sum(step.seconds for step in steps):.0f} s"))
-    console.show(show.line("remove", "make down"))
+    address = urls(tools.settings.environment("production"))[0]
+    for shown in ("", show.answer(commands.ask(tools, "production")), "", show.status(rows), ""):
+        console.show(shown)
+    console.show(
+        show.lines(
+            [
+                ("open", f"{address}/"),
+                ("api", f"{address}/api"),
+                ("report", page),
+                ("took", f"{seconds:.0f} s"),
+                ("push", f"git push {tools.settings.state}/repository.git HEAD:{MAIN}   # ships your next commit to staging"),
+                ("remove", "make down"),
+            ]
+        )
+    )

@@ -17,14 +17,16 @@ START_SECONDS = 30
 
 
 def locust_argv(
-    python: str, locustfile: Path, urls: Sequence[str], *, users: int, seconds: float | None, record: Path
+    python: str, locustfile: Path, urls: Sequence[str], *, users: int, seconds: float | None, record: Path, shape: str = "steady"
 ) -> list[str]:
     """The command of one headless run; without `seconds` it goes on until it is told to stop."""
     length = ["--run-time", f"{seconds:g}s"] if seconds is not None else []
+    shaped = ["--shape", shape] if shape != "steady" else []
+    files = [locustfile, locustfile.with_name("shapes.py")] if shaped else [locustfile]
     return [
-        python, "-m", "locust", "--locustfile", str(locustfile), "--headless", "--only-summary", "--host", urls[0],
+        python, "-m", "locust", "--locustfile", ",".join(map(str, files)), "--headless", "--only-summary", "--host", urls[0],
         "--targets", ",".join(urls), "--record", str(record), "--users", str(users), "--spawn-rate", str(users),
-        "--stop-timeout", str(STOP_SECONDS), "--exit-code-on-error", "0", *length,
+        "--stop-timeout", str(STOP_SECONDS), "--exit-code-on-error", "0", *length, *shaped,
     ]  # fmt: skip
 
 
@@ -66,10 +68,10 @@ class LocustLoad:
         self._python = python
         self._folder = folder
 
-    def start(self, urls: Sequence[str], *, users: int, seconds: float | None) -> LocustRun:
+    def start(self, urls: Sequence[str], *, users: int, seconds: float | None, shape: str = "steady") -> LocustRun:
         self._folder.mkdir(parents=True, exist_ok=True)
         record = self._folder / f"load-{time.time_ns()}.json"
-        argv = locust_argv(self._python, self._locustfile, urls, users=users, seconds=seconds, record=record)
+        argv = locust_argv(self._python, self._locustfile, urls, users=users, seconds=seconds, record=record, shape=shape)
         child = process.Companion(argv, log=record.with_suffix(".log"))
         self._wait_for_first_request(child, record)
         return LocustRun(child, record, seconds)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from pipeline.errors import PipelineError
 
+Environment = Mapping[str, str | None]  # on top of ours; None takes a variable away
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _LIBC = ctypes.CDLL(None)
 
@@ -30,7 +31,7 @@ class Result:
     errors: str = ""
 
 
-def run(argv: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None, timeout: float = 600) -> Result:
+def run(argv: Sequence[str], *, cwd: Path | None = None, env: Environment | None = None, timeout: float = 600) -> Result:
     """Run to the end, quietly. Raises PipelineError when the program is missing or takes longer than `timeout` seconds."""
     try:
         done = subprocess.run(
@@ -58,7 +59,7 @@ def follow(
     on_line: Callable[[str], None],
     *,
     cwd: Path | None = None,
-    env: Mapping[str, str] | None = None,
+    env: Environment | None = None,
 ) -> int:
     """Run to the end, handing over every line of output and errors as it comes; the exit code."""
     try:
@@ -82,7 +83,7 @@ def follow(
 class Companion:
     """A program that runs beside us until it is told to stop; its output goes to `log`."""
 
-    def __init__(self, argv: Sequence[str], *, log: Path, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> None:
+    def __init__(self, argv: Sequence[str], *, log: Path, cwd: Path | None = None, env: Environment | None = None) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)
         try:
             with log.open("wb") as file:
@@ -113,11 +114,13 @@ class Companion:
         return _end(self._child, grace)
 
 
-def spawn_daemon(argv: Sequence[str], *, log: Path) -> int:
+def spawn_daemon(argv: Sequence[str], *, log: Path, cwd: Path | None = None, env: Environment | None = None) -> int:
     """Start a program that outlives us; its process id."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as file:
-        return subprocess.Popen(argv, stdout=file, stderr=file, stdin=subprocess.DEVNULL, start_new_session=True).pid
+        return subprocess.Popen(
+            argv, cwd=cwd, env=_environment(env), stdout=file, stderr=file, stdin=subprocess.DEVNULL, start_new_session=True
+        ).pid
 
 
 def _end(child: subprocess.Popen[str] | subprocess.Popen[bytes], grace: float) -> int:
@@ -130,8 +133,14 @@ def _end(child: subprocess.Popen[str] | subprocess.Popen[bytes], grace: float) -
     return child.returncode if child.returncode is not None else -signal.SIGKILL
 
 
-def _environment(extra: Mapping[str, str] | None) -> dict[str, str]:
-    return {**os.environ, **(extra or {})}
+def without(*prefixes: str) -> dict[str, None]:
+    """An environment that takes away every variable of ours that begins so."""
+    return {name: None for name in os.environ if name.startswith(prefixes)}
+
+
+def _environment(extra: Environment | None) -> dict[str, str]:
+    given = {**os.environ, **(extra or {})}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _missing(argv: Sequence[str]) -> PipelineError:

@@ -23,12 +23,14 @@ class Repository:
         found = process.run(["git", "rev-parse", "--quiet", "--verify", "--end-of-options", f"{name}^{{commit}}"], cwd=self._root)
         if found.code != 0:
             raise UsageError(f"there is no commit {name!r} in {self._root}", hint="`git log --oneline` lists what there is")
-        said = process.must(["git", "log", "-1", "--format=%H%n%T%n%s", found.output.strip(), "--"], cwd=self._root)
-        id, tree, subject = said.rstrip("\n").split("\n", 2)
-        return Commit(id, tree, subject, self._exported(tree))
+        said = process.must(["git", "log", "-1", "--format=%H%n%T%n%an <%ae>%n%s", found.output.strip(), "--"], cwd=self._root)
+        id, tree, author, subject = said.rstrip("\n").split("\n", 3)
+        return Commit(id, tree, subject, self._exported(tree), author)
 
     def changed_files(self) -> int:
         """How many files differ from HEAD or are unknown to git: none of them is part of a release."""
+        if process.run(["git", "rev-parse", "--is-inside-work-tree"], cwd=self._root).output.strip() != "true":
+            return 0
         return len(process.must(["git", "status", "--porcelain"], cwd=self._root).splitlines())
 
     def _exported(self, tree: str) -> Path:

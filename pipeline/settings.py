@@ -7,11 +7,13 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pipeline.errors import UsageError
 
 PREFIX = "SLIPWAY_"
 DEFAULT_FILE = "slipway.toml"
+SECRETS = ("jenkins_token", "hook_secret")  # variables that are no settings: a file must not hold them
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,11 @@ class Settings:
     ready_seconds: int = 120
     load_users: int = 8
     load_seconds: int = 20
+    repository: str = "."
+    ssh_key: str = ""
+    jenkins_url: str = ""
+    jenkins_user: str = ""
+    jenkins_job: str = "slipway/slipway"
     environments: tuple[EnvironmentSettings, ...] = ()
 
     def environment(self, name: str) -> EnvironmentSettings:
@@ -53,6 +60,19 @@ class Settings:
                 return environment
         known = ", ".join(e.name for e in self.environments)
         raise UsageError(f"there is no environment {name!r}", hint=f"the settings name: {known}")
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What is known only to the environment, by variables of these names; never in a file, never printed."""
+
+    jenkins_token: str = field(default="", repr=False)
+    hook_secret: str = field(default="", repr=False)
+
+
+def read_secrets(environ: Mapping[str, str]) -> Secrets:
+    """`SLIPWAY_JENKINS_TOKEN` and `SLIPWAY_HOOK_SECRET`; empty where they are not set."""
+    return Secrets(**{name: environ.get(PREFIX + name.upper(), "") for name in SECRETS})
 
 
 def read_settings(root: Path, environ: Mapping[str, str]) -> Settings:
@@ -71,24 +91,24 @@ def read_settings(root: Path, environ: Mapping[str, str]) -> Settings:
     environments = _environments(document.pop("environments", {}), problems)
     given = {**document, **_from_environ(environ, problems)}
     values = _scalars(given, problems)
-    problems += _clashes(environments)
+    problems += [*_clashes(environments), *_bad_url(str(values.get("jenkins_url", "")))]
     if problems:
         raise UsageError(f"{file.name}: {'; '.join(problems)}", hint="README.md has the table of settings")
     return Settings(**values, environments=environments)  # type: ignore[arg-type]
 
 
 def _from_environ(environ: Mapping[str, str], problems: list[str]) -> dict[str, object]:
+    defaults, found = Settings(), dict[str, object]()
     known = {field.name for field in fields(Settings)} - {"environments"}
-    found: dict[str, object] = {}
     for variable in sorted(environ):
-        if not variable.startswith(PREFIX) or variable == PREFIX + "FILE":
-            continue
         name = variable.removeprefix(PREFIX).lower()
+        if not variable.startswith(PREFIX) or name == "file" or name in SECRETS:
+            continue
+        text = environ[variable]
         if name not in known:
             problems.append(f"unknown setting {variable}")
         else:
-            text = environ[variable]
-            found[name] = int(text) if text.isdigit() else text
+            found[name] = int(text) if isinstance(getattr(defaults, name), int) and text.isdecimal() else text
     return found
 
 
@@ -96,6 +116,9 @@ def _scalars(given: Mapping[str, object], problems: list[str]) -> dict[str, obje
     defaults = Settings()
     values: dict[str, object] = {}
     for name, value in given.items():
+        if name in SECRETS:
+            problems.append(f"{name} is a secret: it belongs into the environment as {PREFIX}{name.upper()}")
+            continue
         default = getattr(defaults, name, None)
         if default is None or name == "environments":
             problems.append(f"unknown key {name!r}")
@@ -150,6 +173,14 @@ def _bad_hosts(hosts: tuple[str, ...]) -> list[str]:
 def _bad_gates(requires: tuple[str, ...], environments: Mapping[str, object]) -> list[str]:
     known = {"dependencies", "tests", *(f"{gate}@{name}" for gate in ("deploy", "load") for name in environments)}
     return [f"requires {gate!r}, which is no gate" for gate in requires if gate not in known]
+
+
+def _bad_url(url: str) -> list[str]:
+    """A password in a URL would end in logs and in `ps`."""
+    parts = urlsplit(url)
+    if not url or (parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc):
+        return []
+    return [f"jenkins_url = {parts.scheme}://{parts.hostname or ''} is no plain http or https address"]
 
 
 def _clashes(environments: tuple[EnvironmentSettings, ...]) -> list[str]:

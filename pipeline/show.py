@@ -9,19 +9,27 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.commands import Deployed
 from pipeline.doctor import Finding
 from pipeline.ledger.protocol import Entry
 from pipeline.release import SHORT, Release
+from pipeline.switch import Deployed
 from pipeline.verdict import Verdict
 
 BAR_WIDTH = 30
-COLOURS = {"passed": "green", "refused": "red", "inconclusive": "yellow"}
+COLOURS = {
+    "passed": "green", "refused": "red", "failed": "red", "aborted": "red", "inconclusive": "yellow", "paused": "yellow",
+    "superseded": "yellow", "act": "yellow",
+}  # fmt: skip
 
 
 def line(word: str, text: str) -> Text:
     """A result of one line."""
     return Text.assemble((f"{word:>10}", f"bold {COLOURS.get(word, 'green')}"), "  ", text)
+
+
+def lines(words: Sequence[tuple[str, str]]) -> Group:
+    """Several results of one line."""
+    return Group(*(line(word, text) for word, text in words))
 
 
 def verdict(gate: str, said: Verdict) -> Text:

@@ -1,12 +1,12 @@
 """The way of a commit, once: every stage is one verb of the CLI, and says when, where and under whose lock it is walked.
 
-The local runner walks this list and `make demo` with it; tests hold the Jenkinsfile against it, stage by stage, for every situation.
+The local runner walks this list, and `make demo` with it; tests hold the Jenkinsfile against it in every situation.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 
 MAIN = "main"  # the branch whose commits go to environments
@@ -43,8 +43,8 @@ Condition = Callable[[Situation], bool]
 class Stage:
     """One call of the CLI. `argv` is what follows `python -m pipeline`; words in braces are fields of the situation.
 
-    `agent` is the kind of machine that it needs: `cpu` builds, `deploy` reaches the hosts. `attempts` is how often it is tried while it
-    ends with 3, could not find out. `ends_quietly`: its no ends the run without anybody being to blame.
+    `agent` is the kind of machine that it needs: `cpu` builds, `deploy` reaches the hosts. `attempts` is how often it is tried
+    while it ends with 3, could not find out. `ends_quietly`: its no ends the run without anybody being to blame.
     """
 
     name: str
@@ -177,6 +177,9 @@ WAY: tuple[Node, ...] = (
 )
 
 
+SET_UP = Stage("set up", ("doctor", "--install"), "cpu", always)  # on a machine of one's own; an agent is an image that has it all
+
+
 def argv_of(stage: Stage, situation: Situation) -> list[str]:
     """What follows `python -m pipeline` for this stage in this situation."""
     values = {
@@ -204,3 +207,11 @@ def stages_of(situation: Situation) -> tuple[Stage, ...]:
     for node in planned(situation):
         found += node.stages if isinstance(node, Group) else [node] if isinstance(node, Stage) else []
     return tuple(found)
+
+
+def from_json(values: object) -> Situation:
+    """The situation of a JSON object. Raises KeyError, TypeError or ValueError."""
+    if not isinstance(values, dict):
+        raise TypeError("a situation is an object")
+    found = {f.name: values[f.name] for f in fields(Situation)}
+    return Situation(**{**found, "action": Action(found["action"])})

@@ -16,6 +16,9 @@ def pytest_argv(python: str, report: Path) -> list[str]:
     return [python, "-m", "pytest", "-q", "-n", "auto", "--dist", "loadfile", "-p", "no:cacheprovider", "--junit-xml", str(report)]
 
 
+ENVIRONMENT: dict[str, str | None] = {"PYTHONDONTWRITEBYTECODE": "1"}  # and none of the settings of who runs the pipeline
+
+
 class PytestRunner:
     """Reports are kept in `folder`."""
 
@@ -34,7 +37,9 @@ class PytestRunner:
             lines.append(line)
             self._story.progress(line)
 
-        code = process.follow(pytest_argv(self._python, report), hear, cwd=commit.files, env={"PYTHONDONTWRITEBYTECODE": "1"})
+        code = process.follow(
+            pytest_argv(self._python, report), hear, cwd=commit.files, env=ENVIRONMENT | process.without("SLIPWAY_", "SERVICE_")
+        )
         report.with_suffix(".log").write_text("\n".join(lines) + "\n")
         return judge(code, report)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import getpass
+import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ from pipeline.gates import dependencies
 from pipeline.gates.load import read_budget
 from pipeline.hosts import HttpHosts
 from pipeline.ledger.local import LocalLedger
+from pipeline.lint import Linters
 from pipeline.loadtest import LocustLoad
 from pipeline.playbook import Playbooks
 from pipeline.repository import Repository
@@ -37,7 +39,7 @@ class Machine:
 
 def wire(settings: Settings, root: Path, story: Story) -> tuple[Tools, Machine]:
     """The collaborators of every use case, for this machine and these settings."""
-    state = root / settings.state
+    state = (root / settings.state).resolve()
     state.mkdir(parents=True, exist_ok=True)
     images = image.DockerImages(settings, root, story)
 
@@ -52,20 +54,26 @@ def wire(settings: Settings, root: Path, story: Story) -> tuple[Tools, Machine]:
         settings=settings,
         root=root,
         ledger=LocalLedger(state / "ledger.jsonl"),
-        commits=Repository(root, state),
+        commits=Repository(root / settings.repository, state),
         images=images,
         fleet=fleet,
         deployer=AnsibleDeployer(playbooks("deploy"), fleet, settings.ready_seconds),
         load=LocustLoad(root / "loadtests", sys.executable, state / "load"),
         tests=PytestRunner(sys.executable, state / "reports", story),
+        lint=Linters(sys.executable, state / "reports", state / "mypy", story),
         hosts=HttpHosts(),
         check_dependencies=lambda folder: dependencies.check(folder, dependencies.installed_packages()),
         budget=read_budget,
         story=story,
-        who=f"{getpass.getuser()}@{socket.gethostname()}",
+        who=who(os.environ),
         now=lambda: datetime.now(UTC),
     )
     return tools, Machine(Engine(image.engine_answers, state), fleet.registry_up, fleet.made)
+
+
+def who(environ: Mapping[str, str]) -> str:
+    """Who acts: a build of Jenkins by its address, which says who started and who approved it, else the person at this machine."""
+    return environ.get("BUILD_URL") or f"{getpass.getuser()}@{socket.gethostname()}"
 
 
 def repository_root() -> Path:

@@ -49,11 +49,12 @@ def second() -> list[Row]:
     """A second commit that changes only code, on its way to production; then what the running fleet costs."""
     with shipyard() as yard:
         yard.must("demo")
-        commit = yard.change_code("Ask another way")
+        yard.change_code("Ask another way")
         started = time.monotonic()
         yard.must("demo")
         took = time.monotonic() - started
-        steps = json.loads((yard.state / "reports" / f"{commit[:12]}.json").read_text())
+        newest = max((yard.state / "runs").glob("*/evidence/report.json"), key=lambda path: path.stat().st_mtime)
+        steps = json.loads(newest.read_text())
         print("; ".join(f"{step['name']} {step['seconds']:.1f} s" for step in steps), file=sys.stderr)
         met = yard.events("evidence", "production")[-1]["detail"]["load"]
         return [

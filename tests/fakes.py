@@ -151,7 +151,7 @@ class FakeLoad:
         self.stats = load_stats(300)
         self.runs: list[FakeLoadRun] = []
 
-    def start(self, urls: Sequence[str], *, users: int, seconds: float | None) -> FakeLoadRun:
+    def start(self, urls: Sequence[str], *, users: int, seconds: float | None, shape: str = "steady") -> FakeLoadRun:
         self.runs.append(FakeLoadRun(self.stats))
         return self.runs[-1]
 
@@ -164,6 +164,16 @@ class FakeTests:
 
     def run(self, commit: Commit) -> tuple[Verdict, dict[str, object]]:
         return self.verdict, {"tests": 3, "skipped": 0}
+
+
+class FakeLint:
+    """A lint whose verdict is given."""
+
+    def __init__(self) -> None:
+        self.verdict = Verdict.of([])
+
+    def run(self, commit: Commit) -> Verdict:
+        return self.verdict
 
 
 def load_stats(sent: int, *, failed: int = 0, lost: int = 0, milliseconds: float = 50.0, seconds: float = 20.0) -> LoadStats:
@@ -184,6 +194,7 @@ class Shop:
     hosts: FakeHosts
     load: FakeLoad
     tests: FakeTests
+    lint: FakeLint
     story: Silence
     dependencies: list[Verdict]
 
@@ -191,8 +202,8 @@ class Shop:
 def make_shop(root: Path) -> Shop:
     """A shop whose gates all pass until told otherwise; time moves one second with every look at the clock."""
     clock = iter(datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=i) for i in range(100_000))
-    commits, images, fleet, hosts, load, tests, story = (
-        FakeCommits(), FakeImages(), FakeFleet(root), FakeHosts(), FakeLoad(), FakeTests(), Silence(),
+    commits, images, fleet, hosts, load, tests, lint, story = (
+        FakeCommits(), FakeImages(), FakeFleet(root), FakeHosts(), FakeLoad(), FakeTests(), FakeLint(), Silence(),
     )  # fmt: skip
     dependencies = [Verdict.of([])]
     tools = Tools(
@@ -205,6 +216,7 @@ def make_shop(root: Path) -> Shop:
         deployer=hosts,
         load=load,
         tests=tests,
+        lint=lint,
         hosts=hosts,
         check_dependencies=lambda folder: dependencies[-1],
         budget=lambda path: Budget(200, 0.0, 1500),
@@ -212,4 +224,4 @@ def make_shop(root: Path) -> Shop:
         who="ada@test",
         now=lambda: next(clock),
     )
-    return Shop(tools, commits, images, fleet, hosts, load, tests, story, dependencies)
+    return Shop(tools, commits, images, fleet, hosts, load, tests, lint, story, dependencies)

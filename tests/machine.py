@@ -1,4 +1,4 @@
-"""What the tests need of the machine beside Python and Docker: a browser and curl (`python -m tests.machine` brings them)."""
+"""What the tests need of the machine beside Python and Docker: a browser, curl, Groovy (`python -m tests.machine` brings them)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 
+PROGRAMS = {"curl": ["curl"], "groovy": ["groovy", "default-jre-headless"]}  # program -> Debian packages
 BROWSERS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 
 
@@ -17,7 +18,8 @@ def browser() -> str | None:
 
 def install() -> int:
     """Bring what is missing, when we may; the exit code."""
-    missing = [*([] if browser() else ["chromium"]), *([] if shutil.which("curl") else ["curl"])]
+    missing = [] if browser() else ["chromium"]
+    missing += [package for program, packages in PROGRAMS.items() if not shutil.which(program) for package in packages]
     if not missing:
         return 0
     if os.geteuid() != 0 or not shutil.which("apt-get"):

@@ -106,6 +106,14 @@ class Shipyard:
     def containers(self) -> list[Any]:
         return docker.from_env().containers.list(all=True, filters={"label": f"slipway.project={self.project}"})
 
+    def push(self, branch: str = "main") -> str:
+        """Push the checkout to the repository that the demo left; what the terminal shows."""
+        argv = ["git", "push", str(self.state / "repository.git"), f"HEAD:refs/heads/{branch}"]
+        done = subprocess.run(
+            argv, cwd=self.checkout, env=self.environment, text=True, capture_output=True, check=True, timeout=900
+        )
+        return done.stderr
+
     def serving(self, host: str) -> str:
         """The release that a user of the host gets."""
         return str(httpx2.get(f"http://{host}/version", timeout=5).json()["release"])

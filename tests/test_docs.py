@@ -11,11 +11,16 @@ import pytest
 
 from pipeline.cli import cli
 from pipeline.settings import Settings
-from pipeline.stages import STAGES
+from pipeline.stages import SET_UP, Action, Situation, stages_of
 from service.settings import Settings as ServiceSettings
 from service.web.api import ENDPOINTS
 
 ROOT = Path(__file__).parent.parent
+WALKED = (SET_UP, *stages_of(Situation("HEAD")))
+EVERY_OTHER = tuple(
+    stage for action in Action for environment in ("staging", "production")
+    for stage in stages_of(Situation("HEAD", action=action, environment=environment))
+)  # fmt: skip
 README = (ROOT / "README.md").read_text()
 
 
@@ -37,20 +42,20 @@ def test_the_verbs_of_the_readme_are_those_of_the_command_line():
 
 
 def test_the_stages_of_the_readme_are_those_that_the_demo_walks():
-    walked = [" ".join(word for word in stage.argv if word not in ("--commit", "{commit}")) for stage in STAGES]
+    walked = [" ".join(word for word in stage.argv if word not in ("--commit", "{commit}")) for stage in WALKED]
     assert [cells[0].strip("`") for cells in table("| stage | verb |").values()] == walked
 
 
 def test_every_stage_is_a_verb_with_options_that_it_has():
-    for stage in STAGES:
+    for stage in (*WALKED, *EVERY_OTHER):
         command: click.Command = cli.commands[stage.argv[0]]
-        known = {option for parameter in command.params for option in parameter.opts}
+        known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
         assert {word for word in stage.argv[1:] if word.startswith("--")} <= known
 
 
 def test_the_pipelines_settings_are_all_in_the_readme():
     documented = {name: cells[0].strip("`") for name, cells in table("| key | default |").items()}
-    assert documented == {f.name: str(f.default) for f in fields(Settings) if f.name != "environments"}
+    assert documented == {f.name: str(f.default) or "none" for f in fields(Settings) if f.name != "environments"}
 
 
 def test_the_services_settings_are_all_in_the_readme():

@@ -31,8 +31,9 @@ from pipeline.settings import EnvironmentSettings, Settings
 
 MACHINES = Path(__file__).parent / "machines"
 SSH_SECONDS = 20
-PROJECT, CHECKOUT, ENVIRONMENT = "slipway.project", "slipway.checkout", "slipway.environment"
+PROJECT, STATE, ENVIRONMENT = "slipway.project", "slipway.state", "slipway.environment"
 SOCKET = "/var/run/docker.sock"
+KEY_FILE = "ansible_ssh_private_key_file"
 
 
 class LocalFleet:
@@ -48,7 +49,7 @@ class LocalFleet:
     ) -> None:
         self._settings = settings
         self._root = root
-        self._state = root / settings.state
+        self._state = (root / settings.state).resolve()
         self._story = story
         self._base = base
         self._provision = provision
@@ -79,7 +80,9 @@ class LocalFleet:
         self._write_known_hosts(environment, containers)
         inventory = self._write_inventory(environment)
         stamp = self._state / "fleet" / f"{environment.name}.provisioned"
-        wanted = _fingerprint(self._root / "ansible", [str(c.id) for c in containers], inventory)
+        wanted = _fingerprint(
+            self._root / "ansible", [str(c.id) for c in containers], inventory.read_text().replace(str(self._private_key()), "")
+        )
         if stamp.exists() and stamp.read_text() == wanted:
             return
         self._provision(inventory, environment.name)
@@ -112,6 +115,10 @@ class LocalFleet:
         path = self._state / "fleet" / f"{environment.name}.json"
         if not path.exists():
             raise UsageError(f"the hosts of {environment.name} are not up", hint=f"python -m pipeline fleet up {environment.name}")
+        document = json.loads(path.read_text())
+        if document["service"]["vars"][KEY_FILE] != str(self._private_key()):  # Jenkins puts it elsewhere in every build
+            document["service"]["vars"][KEY_FILE] = str(self._private_key())
+            path.write_text(json.dumps(document, indent=2))
         return path
 
     def _host(self, client: docker.DockerClient, environment: EnvironmentSettings, number: int, key: str) -> Container:
@@ -132,7 +139,7 @@ class LocalFleet:
             container = client.containers.get(name)
         except NotFound:
             self._story.progress(f"making {name}")
-            options["labels"] = {PROJECT: self._settings.project, CHECKOUT: str(self._root), **(labels or {})}
+            options["labels"] = {PROJECT: self._settings.project, STATE: str(self._state), **(labels or {})}
             options["restart_policy"] = {"Name": "unless-stopped"}
             try:
                 container = client.containers.create(self._machine_image(client, machine), name=name, init=True, **options)
@@ -175,22 +182,27 @@ class LocalFleet:
         return {"label": [f"{k}={v}" for k, v in {PROJECT: self._settings.project, **labels}.items()]}
 
     def _refuse_foreign(self, client: docker.DockerClient) -> None:
-        """Two checkouts must not share hosts by accident."""
+        """Two ledgers must not share hosts by accident. (Two checkouts may share a state, as a hook's and a person's do.)"""
         for container in client.containers.list(all=True, filters=self._filter({})):
-            owner = container.labels.get(CHECKOUT, "")
-            if owner not in ("", str(self._root)):
+            owner = container.labels.get(STATE, "")
+            if owner not in ("", str(self._state)):
                 raise UsageError(
-                    f"the project {self._settings.project!r} is up on this machine, from {owner}",
+                    f"the project {self._settings.project!r} is up on this machine, with its state in {owner}",
                     hint="`make down` here or there removes it; SLIPWAY_FILE can name a file with another project and other hosts",
                 )
 
     def _ssh_key(self) -> str:
-        """The public half of the fleet's own SSH key, made with the first host."""
-        path = self._state / "ssh" / "id_ed25519"
+        """The public half of the key that opens the hosts: the setting's, else one of the fleet's own, made with the first host."""
+        path = self._private_key()
+        if self._settings.ssh_key:
+            return process.must(["ssh-keygen", "-y", "-f", str(path)])
         if not path.exists():
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             process.must(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "slipway", "-f", str(path)])
         return path.with_suffix(".pub").read_text()
+
+    def _private_key(self) -> Path:
+        return self._root / self._settings.ssh_key if self._settings.ssh_key else self._state / "ssh" / "id_ed25519"
 
     def _write_known_hosts(self, environment: EnvironmentSettings, containers: list[Container]) -> None:
         """The hosts' keys, read through the engine: SSH then never has to trust on first use."""
@@ -219,11 +231,11 @@ class LocalFleet:
             "ansible_user": "admin",
             "ansible_become": True,
             "ansible_python_interpreter": "/usr/bin/python3",
-            "ansible_ssh_private_key_file": str(self._state / "ssh" / "id_ed25519"),
+            KEY_FILE: str(self._private_key()),
             "ansible_ssh_common_args": f"-o UserKnownHostsFile={shlex.quote(str(known_hosts))} -o StrictHostKeyChecking=yes",
             "service_data_volume": self._data_volume(environment),
             "service_environment": dict(environment.service),
-            "service_labels": {PROJECT: self._settings.project, CHECKOUT: str(self._root), ENVIRONMENT: environment.name},
+            "service_labels": {PROJECT: self._settings.project, STATE: str(self._state), ENVIRONMENT: environment.name},
         }
         path = folder / f"{environment.name}.json"
         path.write_text(json.dumps({"service": {"hosts": hosts, "vars": variables}}, indent=2))
@@ -270,9 +282,9 @@ def _one_file(name: str, data: bytes) -> bytes:
     return buffer.getvalue()
 
 
-def _fingerprint(ansible: Path, machines: list[str], inventory: Path) -> str:
+def _fingerprint(ansible: Path, machines: list[str], inventory: str) -> str:
     """What a provisioning depended on: the playbooks, the machines, and their variables."""
-    digest = hashlib.sha256("\n".join(machines).encode() + inventory.read_bytes())
+    digest = hashlib.sha256("\n".join([*machines, inventory]).encode())
     for path in sorted(ansible.rglob("*")):
         if path.is_file():
             digest.update(str(path.relative_to(ansible)).encode() + path.read_bytes())

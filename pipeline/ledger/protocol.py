@@ -19,6 +19,8 @@ from pipeline.verdict import Answer, Verdict
 HOSTS, REGISTRY = "hosts", "registry"  # subjects of REMOVED
 FIRST = "0" * 64  # what the first event names as the hash before it
 
+ARRIVED = "arrived"  # subject: a commit; it began its way as the newest of `branch`
+APPROVED = "approved"  # subject: a commit; somebody agreed that it goes to the environment
 BUILT = "built"  # subject: the key of an image
 RELEASED = "released"  # subject: a release
 EVIDENCE = "evidence"  # subject: a commit (dependencies, tests) or a release (deploy, load)
@@ -109,7 +111,7 @@ def verify(entries: Iterable[Entry]) -> tuple[Entry, ...]:
 def served(events: Iterable[Event], environment: str) -> tuple[str, ...]:
     """Release ids in service on `environment`, oldest first; the last one is live now.
 
-    A rollback takes one off, and hosts that are removed take all.
+    A rollback takes off what came after the release that it went back to, and hosts that are removed take all.
     """
     stack: list[str] = []
     for event in events:
@@ -117,8 +119,9 @@ def served(events: Iterable[Event], environment: str) -> tuple[str, ...]:
             continue
         if event.kind == DEPLOYED and stack[-1:] != [event.subject]:
             stack.append(event.subject)
-        elif event.kind == WITHDRAWN and stack:
-            stack.pop()
+        elif event.kind == WITHDRAWN:
+            withdrawn = event.detail.get("withdrawn")
+            del stack[-len(withdrawn) if isinstance(withdrawn, list) else -1 :]
         elif event.kind == REMOVED:
             stack.clear()
     return tuple(stack)
@@ -127,6 +130,15 @@ def served(events: Iterable[Event], environment: str) -> tuple[str, ...]:
 def live(events: Iterable[Event], environment: str) -> str | None:
     """The release id that is live on `environment`."""
     return next(reversed(served(events, environment)), None)
+
+
+def newest(events: Iterable[Event], branch: str) -> str | None:
+    """The commit that arrived last on `branch`."""
+    commit = None
+    for event in events:
+        if event.kind == ARRIVED and event.detail.get("branch") == branch:
+            commit = event.subject
+    return commit
 
 
 def interrupted(events: Iterable[Event], environment: str) -> bool:

@@ -55,8 +55,9 @@ def write_report(
     status: Sequence[Mapping[str, object]],
     *,
     now: datetime,
+    acts: Sequence[str] = (),
 ) -> Path:
-    """Write the page, and its steps as JSON beside it; the path of the page."""
+    """Write the page, and its steps as JSON beside it; the path of the page. `acts` says who must act."""
     page = TEMPLATES.get_template("run.html").render(
         commit=commit,
         steps=steps,
@@ -66,6 +67,7 @@ def write_report(
         loads=[_load_view(e) for e in events if _has_load(e)],
         status=status,
         now=now,
+        acts=acts,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page)

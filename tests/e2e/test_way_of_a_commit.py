@@ -175,5 +175,25 @@ def test_a_deploy_that_is_killed_half_way_is_taken_up_again(shipyard: Shipyard, 
     assert {shipyard.serving(host) for host in PRODUCTION} == {shipyard.serving(STAGING[0])}
 
 
+def test_a_push_ships_its_commit_to_staging_and_the_terminal_shows_it(shipyard: Shipyard, first: First):
+    before = shipyard.serving(PRODUCTION[0])
+    commit = shipyard.change_code("Ship by a push")
+    shown = shipyard.push()
+    for stage in ("arrive", "gates / tests", "build", "staging / deploy to staging", "staging / load staging"):
+        assert re.search(rf"remote:\s+passed  {stage}  ", shown), shown
+    assert re.search(r"remote:\s+paused  approve ", shown)
+    release = shipyard.serving(STAGING[0])
+    assert [e["detail"]["commit"] for e in shipyard.events("released") if e["subject"] == release] == [commit]
+    assert {shipyard.serving(host) for host in PRODUCTION} == {before}
+
+
+def test_what_was_pushed_goes_to_production_once_somebody_agrees(shipyard: Shipyard, first: First):
+    shipyard.must("approve", "--reason", "it looks good")
+    assert {shipyard.serving(host) for host in PRODUCTION} == {shipyard.serving(STAGING[0])}
+    (approved,) = shipyard.events("approved")
+    assert approved["detail"]["reason"] == "it looks good"
+    assert shipyard.run("approve").code == 2
+
+
 def test_no_proxy_was_restarted_by_all_these_deploys(shipyard: Shipyard, first: First):
     assert shipyard.proxies(PRODUCTION) == first.proxies

@@ -7,6 +7,7 @@ import pytest
 from pipeline import commands
 from pipeline.errors import GateClosed, PipelineError, UsageError
 from pipeline.ledger import protocol as ledger
+from pipeline.recording import opened
 from pipeline.verdict import Verdict
 from tests.fakes import Shop, load_stats
 from tests.pipeline.conftest import made, shipped, staged
@@ -156,7 +157,7 @@ def test_a_load_test_binds_its_evidence_to_the_live_release(shop: Shop):
 @pytest.mark.parametrize(("verdict", "code"), [(Verdict.of(["slow"]), 1), (Verdict.unknown("no data"), 3)])
 def test_a_verdict_that_is_no_pass_opens_no_gate(verdict: Verdict, code: int):
     with pytest.raises(PipelineError) as caught:
-        commands.opened(verdict, "the load gate")
+        opened(verdict, "the load gate")
     assert caught.value.exit_code == code
 
 
@@ -279,3 +280,64 @@ def test_an_unknown_environment_is_named_with_the_known_ones(shop: Shop):
     with pytest.raises(UsageError, match="no environment 'prod'") as caught:
         commands.rollback(shop.tools, "prod")
     assert "staging, production" in caught.value.hint
+
+
+# arrive, newest, lint
+
+
+def test_a_commit_after_which_another_arrived_is_superseded(shop: Shop):
+    for commit in ("aaa", "bbb"):
+        commands.arrive(shop.tools, commit, "main")
+    with pytest.raises(GateClosed, match=r"aaa.* is superseded: bbb"):
+        commands.newest(shop.tools, "aaa", "main")
+    assert commands.newest(shop.tools, "bbb", "main").id.startswith("bbb")
+
+
+def test_a_commit_of_another_branch_supersedes_nothing(shop: Shop):
+    commands.arrive(shop.tools, "aaa", "main")
+    commands.arrive(shop.tools, "bbb", "feature/x")
+    assert commands.newest(shop.tools, "aaa", "main").id.startswith("aaa")
+
+
+def test_an_old_commit_that_is_shipped_anew_is_the_newest_again(shop: Shop):
+    for commit in ("aaa", "bbb", "aaa"):
+        commands.arrive(shop.tools, commit, "main")
+    commands.newest(shop.tools, "aaa", "main")
+
+
+@pytest.mark.parametrize(("verdict", "code"), [(Verdict.of(["1 complaint"]), 1), (Verdict.unknown("mypy ended with 2"), 3)])
+def test_a_lint_that_is_no_pass_closes_its_gate_and_is_recorded(shop: Shop, verdict: Verdict, code: int):
+    shop.lint.verdict = verdict
+    with pytest.raises(PipelineError) as caught:
+        commands.lint(shop.tools, "aaa")
+    assert caught.value.exit_code == code
+    assert shop.tools.events()[-1].detail["answer"] == verdict.answer
+
+
+# what was agreed to, and which release to go back to
+
+
+def test_only_the_commit_that_was_agreed_to_is_promoted(shop: Shop):
+    staged(shop, "aaa")
+    staged(shop, "bbb")
+    with pytest.raises(GateClosed, match="a release of commit bbb"):
+        commands.promote(shop.tools, "staging", "production", commit_name="aaa")
+    assert live(shop, "production") is None
+    assert commands.promote(shop.tools, "staging", "production", commit_name="bbb").release.commit.startswith("bbb")
+
+
+def test_a_rollback_goes_back_to_the_release_that_is_named(shop: Shop):
+    first, _, _ = (shipped(shop, commit) for commit in ("aaa", "bbb", "ccc"))
+    commands.rollback(shop.tools, "production", first.id[:8])
+    assert live(shop, "production") == first.id
+    assert ledger.served(shop.tools.events(), "production") == (first.id,)
+
+
+@pytest.mark.parametrize("which", ["live", "never there"])
+def test_a_rollback_to_what_was_not_live_before_is_asked_wrongly(shop: Shop, which: str):
+    shipped(shop, "aaa")
+    last = shipped(shop, "bbb")
+    name = last.id if which == "live" else made(shop, "ccc").id
+    with pytest.raises(UsageError, match="was not live on production before"):
+        commands.rollback(shop.tools, "production", name)
+    assert live(shop, "production") == last.id

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.commands import seen_by_second
 from pipeline.errors import UsageError
 from pipeline.gates.load import Budget, LoadStats, Sample, judge, nearest_rank, read_budget
+from pipeline.switch import seen_by_second
 from tests.fakes import load_stats
 
 BUDGET = Budget(min_requests=200, max_failure_ratio=0.01, max_p95_ms=800)

@@ -16,7 +16,7 @@ from pipeline.loadtest import locust_argv, read_record
 from pipeline.playbook import Outcome, listen, playbook_argv
 from pipeline.release import Release
 from pipeline.report.chart import chart
-from pipeline.stages import STAGES, argv_of
+from pipeline.stages import Situation, argv_of, stages_of
 from pipeline.testrun import judge
 from pipeline.verdict import Answer, Verdict
 from pipeline.wheelhouse import download_argv
@@ -86,8 +86,8 @@ def test_a_load_test_that_left_no_result_could_not_find_out(tmp_path: Path, text
 
 
 def test_every_stage_can_name_the_commit():
-    build = next(stage for stage in STAGES if stage.name == "build")
-    assert argv_of(build, "abc") == ["build", "--commit", "abc"]
+    ship = Situation("abc")
+    assert argv_of(stages_of(ship)[1], ship) == ["check", "--commit", "abc"]
 
 
 # What Ansible says

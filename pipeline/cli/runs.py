@@ -1,0 +1,151 @@
+"""Verbs about runs: walk the way of a commit here, or ask a Jenkins to, watch it, agree to it, stop it, and keep what it leaves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from pipeline import demo as whole_way
+from pipeline import evidence as leaving
+from pipeline import hooks, show
+from pipeline.cli.session import Session, as_json, cli, of_branch, of_commit
+from pipeline.errors import GateClosed, PipelineError
+from pipeline.progress import State
+from pipeline.runs.record import Run
+from pipeline.stages import Action, Situation
+from pipeline.tree import TreeView
+
+tagged = click.option("--tag", is_flag=True, help="What was pushed is a tag, which goes to production without being asked.")
+of_action = click.option(
+    "--action", type=click.Choice(list(Action)), default=Action.SHIP, show_default=True, help="What it is for."
+)
+how_far = click.option("--environment", default="production", show_default=True, metavar="ENV", help="How far, or where to.")
+of_release = click.option("--release", default="", metavar="ID", help="The release to promote or to go back to.")
+of_load = click.option("--load", default="steady", show_default=True, metavar="SHAPE", help="The shape of the load test.")
+of_number = click.argument("number", required=False, type=int)
+
+
+@cli.command()
+@of_commit
+@of_branch
+@tagged
+@of_action
+@how_far
+@of_release
+@of_load
+@click.option("--number", type=int, help="Go on with this run.")
+@click.option("--fresh", is_flag=True, help="Begin anew, also where an earlier run was cut short.")
+@click.option("--detach", is_flag=True, help="Let it go on by itself, and watch: an interrupt then ends only the watching.")
+@as_json
+@click.pass_obj
+def run(session: Session, /, number: int | None, fresh: bool, detach: bool, as_json: bool, **asked: str) -> None:
+    """Walk the stages of a commit on this machine, as Jenkins does."""
+    local = session.local
+    if number is None:
+        found = local.begin(situation(session, **asked), fresh=fresh)
+        if found.walked:
+            session.story.note(f"going on with run {found.number}, which was cut short")
+        number = found.number
+    with TreeView() as view:
+        if detach:
+            local.start(number)
+        done = local.follow(number, view.show) if detach else local.walk(number, view.show)
+    ended(session, done, as_json=as_json)
+
+
+@cli.command()
+@of_number
+@click.option("--reason", default="", help="Why now; it is kept.")
+@click.option("--detach", is_flag=True, help="Let it go on by itself, and watch.")
+@as_json
+@click.pass_obj
+def approve(session: Session, number: int | None, reason: str, detach: bool, as_json: bool) -> None:
+    """Agree to a run that waits, and see it go on (default: the newest that waits)."""
+    if session.jenkins:
+        session.jenkins.approve(number, reason)
+        return follow_jenkins(session, number)
+    agreed = session.local.approve(number, reason)
+    with TreeView() as view:
+        if detach:
+            session.local.start(agreed.number)
+        walk = session.local.follow if detach else session.local.walk
+        done = walk(agreed.number, view.show)
+    return ended(session, done, as_json=as_json)
+
+
+@cli.command()
+@of_number
+@click.pass_obj
+def abort(session: Session, number: int | None) -> None:
+    """Stop a run, or reject one that waits (default: the newest that is not over)."""
+    stopped = session.jenkins.abort(number) if session.jenkins else f"run {session.local.abort(number).number}"
+    session.result(None, show.line("aborted", stopped), as_json=False)
+
+
+@cli.command()
+@of_number
+@as_json
+@click.pass_obj
+def follow(session: Session, number: int | None, as_json: bool) -> None:
+    """Watch a run until it is over, or waits for somebody (default: the newest)."""
+    if session.jenkins:
+        return follow_jenkins(session, number)
+    with TreeView() as view:
+        done = session.local.follow(number, view.show)
+    return ended(session, done, as_json=as_json)
+
+
+@cli.command()
+@of_commit
+@click.option("--to", "folder", type=click.Path(path_type=Path), default=Path("evidence"), show_default=True, help="Where to.")
+@click.pass_obj
+def evidence(session: Session, commit: str, folder: Path) -> None:
+    """Collect what is known of a commit into a folder, and say who must act."""
+    files, acts = leaving.gather(session.tools, commit, folder)
+    session.result(None, show.lines([("kept", str(file)) for file in files] + [("act", act) for act in acts]), as_json=False)
+
+
+@cli.command()
+@of_commit
+@click.pass_obj
+def demo(session: Session, commit: str) -> None:
+    """Ship a commit all the way to production, and ask the deployed service what it sees."""
+    target, text = hooks.prepared("post-receive", session.tools.root, session.tools.settings)
+    hooks.install("post-receive", target, text)
+    whole_way.run(session.tools, session.story, session.local, commit)
+
+
+def situation(session: Session, *, commit: str, branch: str, action: str, **rest: object) -> Situation:
+    """What was asked, with the commit found. Raises UsageError."""
+    found = session.tools.commits.commit(commit)
+    wanted = Situation(found.id, branch, action=Action(action))
+    wanted = replace(wanted, **rest)  # type: ignore[arg-type]
+    session.tools.settings.environment(wanted.environment)
+    session.story.step(
+        "shipping" if wanted.action is Action.SHIP else wanted.action, f"{found.id[:12]} {found.subject!r} of {branch}"
+    )
+    session.story.quiet()
+    return wanted
+
+
+def ended(session: Session, run: Run, *, as_json: bool) -> None:
+    """Say how a run stands; raises what its end means."""
+    page = session.local.page(run.number)
+    document = {"run": run.number, "state": run.state, "note": run.note, "report": str(page)}
+    lines = [(str(run.state), f"run {run.number} of {run.situation.commit[:12]}")]
+    lines += [("report", str(page))] if page.exists() else []
+    lines += [("to go on", f"python -m pipeline approve {run.number}")] if run.state is State.PAUSED else []
+    session.result(document, show.lines(lines), as_json=as_json)
+    if run.state in (State.PASSED, State.PAUSED):
+        return
+    problem = PipelineError if run.state is State.FAILED else GateClosed
+    raise problem(
+        f"run {run.number} {run.state}: {run.note}", hint=f"its logs are in {session.local.records.folder(run.number)}/logs"
+    )
+
+
+def follow_jenkins(session: Session, number: int | None) -> None:
+    """Watch a build of the configured Jenkins."""
+    raise NotImplementedError
