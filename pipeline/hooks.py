@@ -122,6 +122,6 @@ def run_argv(change: Pushed) -> Sequence[str]:
     return ["run", "--commit", change.commit, "--branch", change.name, *(["--tag"] if change.tag else []), "--detach"]
 
 
-def trigger_argv(change: Pushed, trigger: str) -> Sequence[str]:
+def trigger_argv(change: Pushed) -> Sequence[str]:
     """What follows `python -m pipeline` to have a Jenkins walk it."""
-    return ["trigger", "--commit", change.commit, "--branch", change.name, *(["--tag"] if change.tag else []), "--id", trigger]
+    return ["trigger", "--pushed", "--commit", change.commit, "--branch", change.name, *(["--tag"] if change.tag else [])]

@@ -10,12 +10,15 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.doctor import Finding
+from pipeline.jenkins.replies import Job
 from pipeline.ledger.protocol import Entry
 from pipeline.release import SHORT, Release
+from pipeline.runs.record import Run
 from pipeline.switch import Deployed
 from pipeline.verdict import Verdict
 
 BAR_WIDTH = 30
+NOTE_WIDTH = 60
 COLOURS = {
     "passed": "green", "refused": "red", "failed": "red", "aborted": "red", "inconclusive": "yellow", "paused": "yellow",
     "superseded": "yellow", "act": "yellow",
@@ -81,6 +84,25 @@ def status(rows: Sequence[Mapping[str, object]]) -> Table:
         table.add_row(
             str(row["environment"]), str(row["host"]), _short(row["live"]), _short(row["commit"]), image, answers, str(row["url"])
         )
+    return table
+
+
+def jobs(found: Sequence[Job]) -> Table:
+    table = _table("job", "newest build", "result", "address")
+    for job in found:
+        result = "under way" if job.building else job.result.lower() or "-"
+        table.add_row(job.name, str(job.number or "-"), result, job.url)
+    return table
+
+
+def runs(found: Sequence[Run]) -> Table:
+    table = _table("run", "commit", "of", "for", "state", "by", "why")
+    for run in found:
+        asked = run.situation
+        aim = f"{asked.action} to {asked.environment}"
+        colour = COLOURS.get(run.state.value, "green" if run.state.value == "passed" else "")
+        note = run.note if len(run.note) <= NOTE_WIDTH else f"{run.note[: NOTE_WIDTH - 1]}…"
+        table.add_row(str(run.number), _short(asked.commit), asked.branch, aim, Text(run.state.value, colour), run.by, note)
     return table
 
 

@@ -19,22 +19,25 @@ from pipeline.fleet.local import LocalFleet
 from pipeline.gates import dependencies
 from pipeline.gates.load import read_budget
 from pipeline.hosts import HttpHosts
+from pipeline.jenkins.controller import Controller
+from pipeline.jenkins.desk import GROUPS, Desk
 from pipeline.ledger.local import LocalLedger
 from pipeline.lint import Linters
 from pipeline.loadtest import LocustLoad
 from pipeline.playbook import Playbooks
 from pipeline.repository import Repository
-from pipeline.settings import Settings
+from pipeline.settings import Settings, read_secrets
 from pipeline.testrun import PytestRunner
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What belongs to this machine rather than to a release: its engine, and the registry of the local provider."""
+    """What belongs to this machine rather than to a release: its engine, the local registry, the way to a Jenkins."""
 
     engine: Engine
     registry_up: Callable[[], None]
     has_hosts: Callable[[], bool]
+    jenkins: Callable[[], Desk]
 
 
 def wire(settings: Settings, root: Path, story: Story) -> tuple[Tools, Machine]:
@@ -68,7 +71,13 @@ def wire(settings: Settings, root: Path, story: Story) -> tuple[Tools, Machine]:
         who=who(os.environ),
         now=lambda: datetime.now(UTC),
     )
-    return tools, Machine(Engine(image.engine_answers, state), fleet.registry_up, fleet.made)
+
+    def jenkins() -> Desk:
+        token = read_secrets(os.environ).jenkins_token
+        controller = Controller(settings.jenkins_url, settings.jenkins_user, token, groups=GROUPS, on_trouble=story.note)
+        return Desk(controller, settings.jenkins_job, state / "builds", story)
+
+    return tools, Machine(Engine(image.engine_answers, state), fleet.registry_up, fleet.made, jenkins)
 
 
 def who(environ: Mapping[str, str]) -> str:

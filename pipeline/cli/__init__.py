@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 import click
 
-from pipeline.cli import hooks, machine, release, runs
+from pipeline.cli import builds, hooks, machine, release, runs
 from pipeline.cli.session import cli
 from pipeline.console import ConsoleStory
 from pipeline.errors import PipelineError, UsageError
 
-__all__ = ["cli", "hooks", "machine", "main", "release", "runs"]
+__all__ = ["builds", "cli", "hooks", "machine", "main", "release", "runs"]
 INTERRUPTED = 130
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-import uuid
 from pathlib import Path
 
 import click
@@ -83,7 +82,7 @@ def serve(session: Session, address: str, port: int) -> None:
     secret = read_secrets(os.environ).hook_secret
 
     def deliver(change: Pushed) -> None:
-        if not session.jenkins:
+        if not session.uses_jenkins:
             process.must(
                 ["git", "fetch", "--quiet", "origin", f"+{change.ref}:refs/slipway/{change.name}"], cwd=_repository(session)
             )
@@ -100,9 +99,8 @@ def _repository(session: Session) -> Path:
 
 def _deliver(session: Session, change: Pushed) -> None:
     """Start what a push starts, and show it as it happens. Raises PipelineError when it cannot be started."""
-    trigger = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{change.ref}@{change.commit}@{time.time_ns()}"))
-    if session.jenkins:
-        argv, cwd = hooks.trigger_argv(change, trigger), session.tools.root
+    if session.uses_jenkins:
+        argv, cwd = hooks.trigger_argv(change), session.tools.root
     else:
         commit = session.tools.commits.commit(change.commit)
         argv, cwd = hooks.run_argv(change), commit.files  # the commit's own pipeline walks it, as in a workspace of Jenkins

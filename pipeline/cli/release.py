@@ -9,6 +9,7 @@ import click
 
 from pipeline import commands, image, show
 from pipeline.cli.session import Session, as_json, cli, of_branch, of_commit
+from pipeline.errors import Superseded
 from pipeline.ledger.protocol import to_json
 from pipeline.recording import opened
 from pipeline.release import SHORT
@@ -71,23 +72,32 @@ def build(session: Session, commit: str, as_json: bool) -> None:
 @cli.command()
 @of_commit
 @of_branch
+@click.option("--only-tell", is_flag=True, help="Find out and say it, and refuse nothing.")
 @click.pass_obj
-def newest(session: Session, commit: str, branch: str) -> None:
+def newest(session: Session, commit: str, branch: str, only_tell: bool) -> None:
     """Refuse a commit after which another one arrived on its branch."""
-    found = commands.newest(session.tools, commit, branch)
-    session.result(None, show.line("newest", f"{found.id[:SHORT]} on {branch}"), as_json=False)
+    try:
+        found = commands.newest(session.tools, commit, branch)
+        session.result(None, show.line("newest", f"{found.id[:SHORT]} on {branch}"), as_json=False)
+    except Superseded as error:
+        if not only_tell:
+            raise
+        session.result(None, show.line("superseded", str(error)), as_json=False)
 
 
 @cli.command()
 @click.argument("environment")
 @click.option("--release", metavar="ID", help="The release, by the beginning of its id (default: the newest).")
 @click.option("--commit", metavar="REV", help="The newest release of this commit.")
+@click.option("--newest-of", default="", metavar="BRANCH", help="Only while no newer commit has arrived on BRANCH.")
 @click.option("--under-load", is_flag=True, help="Send load meanwhile, and count what users would have lost.")
 @as_json
 @click.pass_obj
-def deploy(session: Session, environment: str, release: str | None, commit: str | None, under_load: bool, as_json: bool) -> None:
+def deploy(
+    session: Session, environment: str, release: str | None, commit: str | None, newest_of: str, under_load: bool, as_json: bool
+) -> None:
     """Put a release on every host of ENVIRONMENT."""
-    done = commands.deploy(session.tools, environment, release, commit_name=commit, under_load=under_load)
+    done = commands.deploy(session.tools, environment, release, commit_name=commit, newest_of=newest_of, under_load=under_load)
     session.result(show.deployed_json(done), show.deployed(done), as_json=as_json)
 
 

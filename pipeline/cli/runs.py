@@ -1,4 +1,4 @@
-"""Verbs about runs: walk the way of a commit here, or ask a Jenkins to, watch it, agree to it, stop it, and keep what it leaves."""
+"""Verbs that walk the way of a commit on this machine, and keep what it leaves."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pipeline import demo as whole_way
 from pipeline import evidence as leaving
 from pipeline import hooks, show
 from pipeline.cli.session import Session, as_json, cli, of_branch, of_commit
+from pipeline.commands import find_release
 from pipeline.errors import GateClosed, PipelineError
 from pipeline.progress import State
 from pipeline.runs.record import Run
@@ -24,7 +25,6 @@ of_action = click.option(
 how_far = click.option("--environment", default="production", show_default=True, metavar="ENV", help="How far, or where to.")
 of_release = click.option("--release", default="", metavar="ID", help="The release to promote or to go back to.")
 of_load = click.option("--load", default="steady", show_default=True, metavar="SHAPE", help="The shape of the load test.")
-of_number = click.argument("number", required=False, type=int)
 
 
 @cli.command()
@@ -56,53 +56,14 @@ def run(session: Session, /, number: int | None, fresh: bool, detach: bool, as_j
 
 
 @cli.command()
-@of_number
-@click.option("--reason", default="", help="Why now; it is kept.")
-@click.option("--detach", is_flag=True, help="Let it go on by itself, and watch.")
-@as_json
-@click.pass_obj
-def approve(session: Session, number: int | None, reason: str, detach: bool, as_json: bool) -> None:
-    """Agree to a run that waits, and see it go on (default: the newest that waits)."""
-    if session.jenkins:
-        session.jenkins.approve(number, reason)
-        return follow_jenkins(session, number)
-    agreed = session.local.approve(number, reason)
-    with TreeView() as view:
-        if detach:
-            session.local.start(agreed.number)
-        walk = session.local.follow if detach else session.local.walk
-        done = walk(agreed.number, view.show)
-    return ended(session, done, as_json=as_json)
-
-
-@cli.command()
-@of_number
-@click.pass_obj
-def abort(session: Session, number: int | None) -> None:
-    """Stop a run, or reject one that waits (default: the newest that is not over)."""
-    stopped = session.jenkins.abort(number) if session.jenkins else f"run {session.local.abort(number).number}"
-    session.result(None, show.line("aborted", stopped), as_json=False)
-
-
-@cli.command()
-@of_number
-@as_json
-@click.pass_obj
-def follow(session: Session, number: int | None, as_json: bool) -> None:
-    """Watch a run until it is over, or waits for somebody (default: the newest)."""
-    if session.jenkins:
-        return follow_jenkins(session, number)
-    with TreeView() as view:
-        done = session.local.follow(number, view.show)
-    return ended(session, done, as_json=as_json)
-
-
-@cli.command()
 @of_commit
+@click.option("--release", default="", metavar="ID", help="The commit of this release instead.")
 @click.option("--to", "folder", type=click.Path(path_type=Path), default=Path("evidence"), show_default=True, help="Where to.")
 @click.pass_obj
-def evidence(session: Session, commit: str, folder: Path) -> None:
+def evidence(session: Session, commit: str, release: str, folder: Path) -> None:
     """Collect what is known of a commit into a folder, and say who must act."""
+    if release:
+        commit = find_release(session.tools.events(), release).commit
     files, acts = leaving.gather(session.tools, commit, folder)
     session.result(None, show.lines([("kept", str(file)) for file in files] + [("act", act) for act in acts]), as_json=False)
 
@@ -144,8 +105,3 @@ def ended(session: Session, run: Run, *, as_json: bool) -> None:
     raise problem(
         f"run {run.number} {run.state}: {run.note}", hint=f"its logs are in {session.local.records.folder(run.number)}/logs"
     )
-
-
-def follow_jenkins(session: Session, number: int | None) -> None:
-    """Watch a build of the configured Jenkins."""
-    raise NotImplementedError

@@ -30,7 +30,11 @@ class Session:
     machine: Machine
     story: ConsoleStory
     local: LocalRuns
-    jenkins: None = None
+
+    @property
+    def uses_jenkins(self) -> bool:
+        """Whether runs are builds of a Jenkins."""
+        return bool(self.tools.settings.jenkins_url)
 
     @property
     def state(self) -> Path:
