@@ -5,7 +5,7 @@ COMMIT ?= HEAD
 PORT ?= 8000
 NAME ?=
 .DEFAULT_GOAL := help
-.PHONY: help setup demo down test check format serve bench lock
+.PHONY: help setup demo down test check format serve jenkins bench lock
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,10 @@ format: setup ## Format the code
 
 serve: setup ## Run the service alone on PORT (8000), with embedded storage
 	@SERVICE_PORT=$(PORT) SERVICE_SIGN_UP=$${SERVICE_SIGN_UP:-true} .venv/bin/python -m service
+
+jenkins: ## Build the agents and a controller of your own, and start it (needs jenkins/.env and Docker Compose)
+	@docker compose --file jenkins/compose.yaml --profile agents build
+	@docker compose --file jenkins/compose.yaml up --build --detach controller
 
 bench: setup ## Measure (NAME=one benchmark, or all), print the table, write var/bench/NAME.json
 	@.venv/bin/python -m tests.bench $(NAME)
