@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipeline.collaborators import Tools
 from pipeline.commit import Commit
-from pipeline.errors import GateClosed, PipelineError, UsageError
+from pipeline.errors import GateClosed, PipelineError, Superseded, UsageError
 from pipeline.gates import load, promotion
 from pipeline.ledger import protocol as ledger
 from pipeline.ledger.protocol import Event
@@ -29,11 +29,11 @@ def arrive(tools: Tools, commit_name: str, branch: str) -> Commit:
 
 
 def newest(tools: Tools, commit_name: str, branch: str) -> Commit:
-    """Refuse a commit after which another arrived on the same branch: environments are for the newer one. Raises GateClosed."""
+    """Refuse a commit after which another arrived on the same branch: environments are for the newer one. Raises Superseded."""
     commit = tools.commits.commit(commit_name)
     latest = ledger.newest(tools.events(), branch)
     if latest not in (None, commit.id):
-        raise GateClosed(f"commit {commit.id[:SHORT]} is superseded: {latest[:SHORT]} came after it on {branch}")
+        raise Superseded(f"commit {commit.id[:SHORT]} is superseded: {latest[:SHORT]} came after it on {branch}")
     return commit
 
 
@@ -82,15 +82,18 @@ def deploy(
     release_name: str | None = None,
     *,
     commit_name: str | None = None,
+    newest_of: str = "",
     under_load: bool = False,
 ) -> Deployed:
     """Put a release on every host of an environment, once it has shown what the environment requires.
 
-    The release is named by its id, by its commit, or is the newest one.
+    The release is named by its id, by its commit, or is the newest one. With `newest_of` a commit is refused after which
+    another one arrived on that branch, also where that happened while this one waited for its turn.
     """
     events = tools.events()
     environment = tools.settings.environment(environment_name)
-    commit = tools.commits.commit(commit_name) if commit_name else None
+    commit = newest(tools, commit_name or "HEAD", newest_of) if newest_of else None
+    commit = commit or (tools.commits.commit(commit_name) if commit_name else None)
     release = find_release(events, release_name, commit.id if commit else None)
     opened(promotion.judge(release, environment.requires, events), f"the way to {environment.name}")
     return switch(tools, events, environment, release, under_load=under_load, outcome=ledger.DEPLOYED)

@@ -25,6 +25,10 @@ class GateClosed(PipelineError):
     exit_code = 1
 
 
+class Superseded(GateClosed):
+    """A newer commit takes the place of the one that asks; nobody is to blame."""
+
+
 class LedgerBroken(PipelineError):
     """The history is not what was written; nothing may be decided on it."""
 

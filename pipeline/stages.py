@@ -142,7 +142,7 @@ WAY: tuple[Node, ...] = (
         touches_staging,
         (
             Stage("staging hosts", ("fleet", "up", "staging"), "deploy", forward, attempts=3),
-            Stage("deploy to staging", ("deploy", "staging", *OF_COMMIT), "deploy", ships, attempts=2),
+            Stage("deploy to staging", ("deploy", "staging", *OF_COMMIT, "--newest-of", "{branch}"), "deploy", ships, attempts=2),
             Stage("put a release on staging", ("deploy", "staging", "--release", "{release}"), "deploy", promotes, attempts=2),
             Stage("roll staging back", ("rollback", "staging", "--release", "{release}"), "deploy", rolls_back, attempts=2),
             Stage("load staging", ("loadtest", "staging", "--shape", "{load}"), "deploy", forward, attempts=2),

@@ -53,6 +53,7 @@ class Walker:
 
         Raises UsageError when another process walks it.
         """
+        self._runs.load(number)  # or say that there is none
         with self._runs.hold(number):
             run = replace(self._runs.load(number), state=State.RUNNING, note="", pid=os.getpid())
             self._save(run)

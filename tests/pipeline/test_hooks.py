@@ -53,7 +53,7 @@ def test_what_git_never_says_is_refused():
 def test_a_name_that_a_shell_would_run_stays_one_word(name: str):
     change = Pushed(name, ONE)
     assert name in hooks.run_argv(change)
-    assert name in hooks.trigger_argv(change, "id")
+    assert name in hooks.trigger_argv(change)
 
 
 def installed(checkout: Path, kind: str, call: str) -> Path:
