@@ -5,10 +5,10 @@ COMMIT ?= HEAD
 PORT ?= 8000
 NAME ?=
 .DEFAULT_GOAL := help
-.PHONY: help setup demo down test check format serve jenkins bench lock
+.PHONY: help setup demo down test check format serve groovylint jenkins bench lock
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Make .venv from the hashed locks (does nothing when it is up to date)
 	@$(PYTHON) pipeline/bootstrap.py
@@ -34,6 +34,9 @@ format: setup ## Format the code
 
 serve: setup ## Run the service alone on PORT (8000), with embedded storage
 	@SERVICE_PORT=$(PORT) SERVICE_SIGN_UP=$${SERVICE_SIGN_UP:-true} .venv/bin/python -m service
+
+groovylint: ## Lint the Jenkinsfile, too (needs Node and Java; brings npm-groovy-lint)
+	@npx --yes npm-groovy-lint@16.2.0 --noserver --failon info Jenkinsfile
 
 jenkins: ## Build the agents and a controller of your own, and start it (needs jenkins/.env and Docker Compose)
 	@docker compose --file jenkins/compose.yaml --profile agents build

@@ -64,15 +64,29 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """What is known only to the environment, by variables of these names; never in a file, never printed."""
+    """What is known only to the environment, or to files that nobody else may read; never a setting, never printed."""
 
     jenkins_token: str = field(default="", repr=False)
     hook_secret: str = field(default="", repr=False)
 
 
-def read_secrets(environ: Mapping[str, str]) -> Secrets:
-    """`SLIPWAY_JENKINS_TOKEN` and `SLIPWAY_HOOK_SECRET`; empty where they are not set."""
-    return Secrets(**{name: environ.get(PREFIX + name.upper(), "") for name in SECRETS})
+def read_secrets(environ: Mapping[str, str], folder: Path) -> Secrets:
+    """`SLIPWAY_JENKINS_TOKEN` and `SLIPWAY_HOOK_SECRET`, else the files `jenkins_token` and `hook_secret` in `folder`, else empty.
+
+    A git hook on a server has hardly any environment, so it reads files. Raises UsageError for one that others may read.
+    """
+    return Secrets(**{name: environ.get(PREFIX + name.upper(), "") or _kept(folder / name) for name in SECRETS})
+
+
+def _kept(file: Path) -> str:
+    try:
+        if file.stat().st_mode & 0o077:
+            raise UsageError(f"{file} may be read by others", hint=f"chmod 600 {file}")
+        return file.read_text().strip()
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {error.strerror}") from error
 
 
 def read_settings(root: Path, environ: Mapping[str, str]) -> Settings:

@@ -73,7 +73,7 @@ def wire(settings: Settings, root: Path, story: Story) -> tuple[Tools, Machine]:
     )
 
     def jenkins() -> Desk:
-        token = read_secrets(os.environ).jenkins_token
+        token = read_secrets(os.environ, state / "secrets").jenkins_token
         controller = Controller(settings.jenkins_url, settings.jenkins_user, token, groups=GROUPS, on_trouble=story.note)
         return Desk(controller, settings.jenkins_job, state / "builds", story)
 

@@ -56,7 +56,7 @@ class Screen:
 @with_log
 @click.pass_obj
 def trigger(session: Session, /, trigger_id: str, pushed: bool, log: bool, **asked: str) -> None:
-    """Start a build on Jenkins, exactly once, and follow it; without a Jenkins, a run on this machine."""
+    """Start a build of a branch on Jenkins, exactly once, and follow it; without a Jenkins, a run on this machine."""
     wanted = runs.situation(session, **asked)
     if not session.uses_jenkins:
         run = session.local.begin(wanted)

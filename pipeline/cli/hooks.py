@@ -79,7 +79,7 @@ def later(session: Session, remote: str, ref: str, commit: str) -> None:
 @click.pass_obj
 def serve(session: Session, address: str, port: int) -> None:
     """Receive signed webhooks of GitHub, Gitea, Forgejo, GitLab and Bitbucket, each push once."""
-    secret = read_secrets(os.environ).hook_secret
+    secret = read_secrets(os.environ, session.state / "secrets").hook_secret
 
     def deliver(change: Pushed) -> None:
         if not session.uses_jenkins:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import functools
 import json
+import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from pipeline.cli import main
 from pipeline.jenkins.controller import Controller
 from tests.jenkins.clients import TOKEN
 from tests.jenkins.controller import Double
+from tests.jenkins.controller_state import MULTIBRANCH
 from tests.jenkins.test_desk import PARAMETERS, PROJECT, SHIPS, Script, Stage
 
 SETTINGS = '[environments.staging]\nhosts = ["127.0.9.1"]\n[environments.production]\nhosts = ["127.0.9.2"]\n'
@@ -106,3 +109,38 @@ def test_a_secret_in_the_settings_file_is_refused(double: Double, capfd: Output,
     error = capfd.readouterr().err
     assert "belongs into the environment as SLIPWAY_JENKINS_TOKEN" in error
     assert "abc" not in error
+
+
+@pytest.mark.slow
+def test_a_push_is_shown_to_jenkins_and_its_build_in_the_terminal(double: Double, capfd: Output, tmp_path: Path):
+    bare, checkout = tmp_path / "bare.git", tmp_path / "checkout"
+    for argv in (["init", "--quiet", "--bare", str(bare)], ["init", "--quiet", str(checkout)]):
+        git(tmp_path, *argv)
+    git(checkout, "commit", "--quiet", "--allow-empty", "--message", "Change it")
+    commit = git(checkout, "rev-parse", "HEAD").strip()
+    double.add_job(PROJECT, kind=MULTIBRANCH, parameters=PARAMETERS)
+    double.branches = {"main": commit}
+    job = double.state.jobs[f"{PROJECT}/main"]
+    double.meanwhile = lambda request: (
+        [run.advance() for run in job.runs] if "lastBuiltRevision" in request.query.get("tree", "") else None
+    )
+    secret = tmp_path / "var" / "secrets" / "jenkins_token"
+    secret.parent.mkdir(parents=True)
+    secret.write_text(TOKEN[1])
+    secret.chmod(0o600)
+    with (tmp_path / "slipway.toml").open("r+") as file:
+        settings = file.read()
+        file.seek(0)
+        file.write(f'jenkins_url = "{double.url}"\njenkins_user = "{TOKEN[0]}"\n{settings}')
+    assert main(["hook", "install", "--repository", str(bare)]) == 0
+    shown = git(checkout, "push", str(bare), "HEAD:refs/heads/main", without=("SLIPWAY_JENKINS",))
+    assert "slipway/slipway/main #1" in shown
+    assert "python -m pipeline approve 1" in shown
+    assert (len(job.runs), job.runs[0].revision) == (1, commit)
+
+
+def git(folder: Path, *argv: str, without: tuple[str, ...] = ()) -> str:
+    me = {f"GIT_{who}_{what}": "ada" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    environ = {name: value for name, value in os.environ.items() if not (without and name.startswith(without))} | me
+    done = subprocess.run(["git", *argv], cwd=folder, env=environ, check=True, capture_output=True, text=True, timeout=60)
+    return done.stdout + done.stderr

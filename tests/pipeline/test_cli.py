@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli import main
+from pipeline import commands
+from pipeline.cli import main, session
+from pipeline.errors import GateClosed, PipelineError
 
 
 @pytest.fixture
@@ -67,3 +69,31 @@ def test_an_interrupt_ends_with_130(settings_file: Path, root: Path):
         "from pipeline.cli import main; sys.exit(main(['history']))"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, check=False).returncode == 130
+
+
+def test_only_what_could_not_find_out_is_tried_again(
+    settings_file: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(session, "FIRST_PAUSE", 0.0)
+    assert main(["--attempts", "3", "ask", "staging"]) == 3
+    assert capfd.readouterr().err.count("trying again") == 2
+    assert main(["--attempts", "3", "rollback", "moon"]) == 2
+    assert "trying again" not in capfd.readouterr().err
+
+
+def test_an_attempt_that_succeeds_is_the_last(
+    settings_file: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    answers = iter([PipelineError("no answer yet"), GateClosed("never")])
+
+    def history(*given: object) -> tuple[()]:
+        error = next(answers, None)
+        if error:
+            raise error
+        return ()
+
+    monkeypatch.setattr(session, "FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(commands, "history", history)
+    assert main(["--attempts", "5", "history", "staging", "--json"]) == 1
+    assert main(["--attempts", "5", "history", "staging", "--json"]) == 0
+    assert json.loads(capfd.readouterr().out) == []

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.settings import read_settings
+from pipeline.settings import read_secrets, read_settings
 
 GOOD = '[environments.staging]\nhosts = ["127.0.9.1"]\n'
 
@@ -68,3 +68,35 @@ def test_a_missing_file_is_named(tmp_path: Path):
 def test_a_file_that_is_no_toml_is_named(tmp_path: Path):
     with pytest.raises(UsageError, match="cannot be read"):
         read(tmp_path, "project =")
+
+
+def test_a_secret_comes_from_the_environment_or_from_a_file_that_nobody_else_may_read(tmp_path: Path):
+    assert read_secrets({}, tmp_path).jenkins_token == ""
+    (tmp_path / "jenkins_token").write_text("from a file\n")
+    (tmp_path / "jenkins_token").chmod(0o600)
+    assert read_secrets({}, tmp_path).jenkins_token == "from a file"
+    assert read_secrets({"SLIPWAY_JENKINS_TOKEN": "said"}, tmp_path).jenkins_token == "said"
+    assert "said" not in repr(read_secrets({"SLIPWAY_JENKINS_TOKEN": "said"}, tmp_path))
+
+
+def test_a_secret_that_others_may_read_is_refused(tmp_path: Path):
+    (tmp_path / "hook_secret").write_text("open")
+    (tmp_path / "hook_secret").chmod(0o640)
+    with pytest.raises(UsageError, match="may be read by others"):
+        read_secrets({}, tmp_path)
+
+
+@pytest.mark.parametrize("url", ["http://ada:secret@jenkins", "ftp://jenkins", "jenkins"])
+def test_an_address_of_jenkins_that_holds_a_password_or_is_none_is_refused(tmp_path: Path, url: str):
+    with pytest.raises(UsageError, match="is no plain http or https address") as caught:
+        read(tmp_path, f'jenkins_url = "{url}"\n' + GOOD)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_text_of_digits_alone_stays_a_text(tmp_path: Path):
+    assert read(tmp_path, SLIPWAY_PROJECT="2026").project == "2026"
+
+
+def test_a_secret_in_the_file_is_refused(tmp_path: Path):
+    with pytest.raises(UsageError, match="belongs into the environment as SLIPWAY_HOOK_SECRET"):
+        read(tmp_path, 'hook_secret = "x"\n' + GOOD)
