@@ -172,6 +172,7 @@ def _hash_of(hasher: PasswordHasher) -> str:
 @pytest.fixture(autouse=True, scope="module")
 def cheap_hashing(request: pytest.FixtureRequest) -> Iterator[None]:
     """Argon2id at a thousandth of its price, but where the price is what is tested."""
+    passwords.nobodys.cache_clear()  # made at the price of the module before
     if request.module.__name__.rpartition(".")[2] in ("test_passwords", "test_attempts", "test_accounts"):
         yield
         return
