@@ -11,7 +11,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pipeline.commit import Commit
-from pipeline.ledger.protocol import EVIDENCE, Event
+from pipeline.ledger.protocol import APPROVED, EVIDENCE, Event
 from pipeline.report.chart import Chart, chart
 
 TEMPLATES = Environment(
@@ -25,12 +25,13 @@ TEMPLATES = Environment(
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One stage that was walked; `problem` says why it failed, if it did."""
+    """One stage that was walked; `at` is when it began in seconds of work, `problem` says why it failed, if it did."""
 
     name: str
     argv: tuple[str, ...]
     seconds: float
     problem: str = ""
+    at: float = 0.0
 
     @property
     def ok(self) -> bool:
@@ -61,9 +62,9 @@ def write_report(
     page = TEMPLATES.get_template("run.html").render(
         commit=commit,
         steps=steps,
-        total=sum(step.seconds for step in steps),
-        longest=max((step.seconds for step in steps), default=1.0),
+        total=max((step.at + step.seconds for step in steps), default=0.0),
         verdicts=[e for e in events if e.kind == EVIDENCE],
+        approvals=[e for e in events if e.kind == APPROVED],
         loads=[_load_view(e) for e in events if _has_load(e)],
         status=status,
         now=now,

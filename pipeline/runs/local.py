@@ -81,10 +81,15 @@ class LocalRuns:
         if newer:
             self._over(run, State.SUPERSEDED, f"run {newer[-1]} has had its turn on {run.situation.environment}")
             raise GateClosed(f"run {run.number} is superseded: run {newer[-1]} has had its turn on {run.situation.environment}")
-        detail: dict[str, object] = {"run": run.number, "reason": reason}
-        append(self._tools, ledger.APPROVED, run.situation.commit, run.situation.environment, detail=detail)
-        run = replace(run, approved=self._tools.who, state=State.RUNNING, note="")
-        self.records.save(run)
+        return self.agree(run, reason)
+
+    def agree(self, run: Run, reason: str) -> Run:
+        """Write down that who runs this agrees, be it asked yet or not."""
+        if not run.approved:
+            detail: dict[str, object] = {"run": run.number, "reason": reason}
+            append(self._tools, ledger.APPROVED, run.situation.commit, run.situation.environment, detail=detail)
+            run = replace(run, approved=self._tools.who, state=State.RUNNING, note="")
+            self.records.save(run)
         return run
 
     def abort(self, number: int | None) -> Run:

@@ -23,13 +23,16 @@ def stages_in_order(run: Run) -> list[Stage]:
 
 
 def steps(run: Run, extra: tuple[Stage, ...] = ()) -> list[Step]:
-    """The stages that were walked, for the page."""
-    found = []
-    for stage in (*stages_in_order(run), *extra):
-        walked = run.walked.get(stage.name)
-        if walked and walked.state not in SILENT:
-            problem = "" if walked.state is State.PASSED else f"{walked.state}: {walked.note}"
-            found.append(Step(stage.name, tuple(argv_of(stage, run.situation)), walked.seconds, problem))
+    """The stages that were walked, for the page; the time that people took to agree is left out."""
+    found: list[Step] = []
+    for node in (*run.nodes(), *extra):
+        at = max((step.at + step.seconds for step in found), default=0.0)
+        for stage in [] if isinstance(node, Approval) else node.stages if isinstance(node, Group) else [node]:
+            walked = run.walked.get(stage.name)
+            if walked and walked.state not in SILENT:
+                problem = "" if walked.state is State.PASSED else f"{walked.state}: {walked.note}"
+                found.append(Step(stage.name, tuple(argv_of(stage, run.situation)), walked.seconds, problem, at))
+                at += 0.0 if isinstance(node, Group) and node.parallel else walked.seconds
     return found
 
 
