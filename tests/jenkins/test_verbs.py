@@ -23,12 +23,20 @@ Output = pytest.CaptureFixture[str]
 
 @pytest.fixture
 def double(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Double]:
-    """A Jenkins that the settings name; nobody waits for it."""
+    """A Jenkins that the settings name, and a repository with one commit; nobody waits for it."""
+    repository = tmp_path / "repository"
+    git(tmp_path, "init", "--quiet", str(repository))
+    git(repository, "commit", "--quiet", "--allow-empty", "--message", "Change it")
     (tmp_path / "slipway.toml").write_text(f'project = "none-{tmp_path.name}"\nstate = "{tmp_path}/var"\n{SETTINGS}')
     monkeypatch.setattr(wiring, "Controller", functools.partial(Controller, sleep=lambda seconds: None))
     with Double() as double:
         double.add_job(f"{PROJECT}/main", parameters=PARAMETERS, scripts=[SHIPS])
-        for name, value in (("FILE", tmp_path / "slipway.toml"), ("JENKINS_URL", double.url), ("JENKINS_USER", TOKEN[0])):
+        for name, value in (
+            ("FILE", tmp_path / "slipway.toml"),
+            ("JENKINS_URL", double.url),
+            ("JENKINS_USER", TOKEN[0]),
+            ("REPOSITORY", repository),
+        ):
             monkeypatch.setenv(f"SLIPWAY_{name}", str(value))
         monkeypatch.setenv("SLIPWAY_JENKINS_TOKEN", TOKEN[1])
         yield double
@@ -113,10 +121,8 @@ def test_a_secret_in_the_settings_file_is_refused(double: Double, capfd: Output,
 
 @pytest.mark.slow
 def test_a_push_is_shown_to_jenkins_and_its_build_in_the_terminal(double: Double, capfd: Output, tmp_path: Path):
-    bare, checkout = tmp_path / "bare.git", tmp_path / "checkout"
-    for argv in (["init", "--quiet", "--bare", str(bare)], ["init", "--quiet", str(checkout)]):
-        git(tmp_path, *argv)
-    git(checkout, "commit", "--quiet", "--allow-empty", "--message", "Change it")
+    bare, checkout = tmp_path / "bare.git", tmp_path / "repository"
+    git(tmp_path, "init", "--quiet", "--bare", str(bare))
     commit = git(checkout, "rev-parse", "HEAD").strip()
     double.add_job(PROJECT, kind=MULTIBRANCH, parameters=PARAMETERS)
     double.branches = {"main": commit}
