@@ -21,9 +21,16 @@ EXAMPLE = "loadtests/images/coffee.jpg"
 
 
 def arrive(tools: Tools, commit_name: str, branch: str) -> Commit:
-    """Write down that a commit begins its way as the newest of `branch`, which is a branch or a tag."""
+    """Write down that a commit begins its way as the newest of `branch`, which is a branch or a tag.
+
+    One that an arrived commit was made on top of is late, and is not the newest: of two pushes either may begin first.
+    """
     commit = tools.commits.commit(commit_name)
     tools.story.step("arriving", f"{commit.id[:SHORT]} {commit.subject!r} on {branch}")
+    latest = ledger.newest(tools.events(), branch)
+    if latest and tools.commits.came_before(commit.id, latest):
+        tools.story.note(f"{latest[:SHORT]}, which is made on top of it, is there already; `rollback` goes back")
+        return commit
     append(tools, ledger.ARRIVED, commit.id, detail={"branch": branch, "subject": commit.subject, "author": commit.author})
     return commit
 
@@ -90,6 +97,8 @@ def deploy(
     The release is named by its id, by its commit, or is the newest one. With `newest_of` a commit is refused after which
     another one arrived on that branch, also where that happened while this one waited for its turn.
     """
+    if release_name == "":
+        raise UsageError("the release that is named is nothing at all", hint="give the beginning of its id; `history` lists them")
     events = tools.events()
     environment = tools.settings.environment(environment_name)
     commit = newest(tools, commit_name or "HEAD", newest_of) if newest_of else None

@@ -29,7 +29,7 @@ def run(tools: Tools, story: ConsoleStory, local: LocalRuns, commit_name: str) -
     found = local.begin(Situation(commit.id, MAIN))
     if found.walked:
         story.note(f"going on with run {found.number}, which was cut short")
-    local.agree(found, "asking for the demo is to agree")
+    local.agree(found.number, "asking for the demo is to agree")
 
     def again(run: Run) -> Sequence[Stage]:
         """Production was empty, so no user could lose a request: switch it once more, under load."""

@@ -30,6 +30,4 @@ class Superseded(GateClosed):
 
 
 class LedgerBroken(PipelineError):
-    """The history is not what was written; nothing may be decided on it."""
-
-    exit_code = 1
+    """The history is not what was written: nothing can be found out from it, and nothing may be decided on it."""

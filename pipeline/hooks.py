@@ -12,11 +12,12 @@ from pathlib import Path
 
 from pipeline import process
 from pipeline.errors import UsageError
-from pipeline.settings import PREFIX, Settings
+from pipeline.settings import PREFIX, Settings, located
 from pipeline.stages import MAIN
 
 KINDS = ("post-receive", "pre-push")
 MARK = "# written by: python -m pipeline hook install"
+REMOTE = "PUSHED_TO"  # variable: where a laptop pushes to, which may have a password in it
 BRANCHES, TAGS = "refs/heads/", "refs/tags/"
 
 
@@ -50,8 +51,8 @@ def read_push(kind: str, lines: Iterable[str]) -> tuple[Pushed, ...]:
     """
     found: dict[str, Pushed] = {}
     for line in lines:
-        words = line.split()
-        if not words:
+        words = line.rstrip("\n").split(" ")  # names may have any other space
+        if words == [""]:
             continue
         if len(words) != len(("old", "new", "ref") if kind == "post-receive" else ("ref", "commit", "ref", "commit")):
             raise UsageError(f"git's {kind} hook does not say {line.strip()!r}")
@@ -67,12 +68,13 @@ def script(kind: str, python: str, root: Path, environ: Mapping[str, str]) -> st
     A `pre-push` hook never stops a push: it only starts what follows it.
     """
     variables = " ".join(f"{name}={shlex.quote(value)}" for name, value in sorted(environ.items()))
-    call = f"env {variables} {shlex.quote(python)} -m pipeline hook received --kind {kind}".replace("env  ", "")
-    rest = ' --remote "$1"' if kind == "pre-push" else ""
-    ending = " || true" if kind == "pre-push" else ""
-    return (
-        f"#!/bin/sh\n{MARK}\nunset $(git rev-parse --local-env-vars)\ncd {shlex.quote(str(root))} || exit 1\n{call}{rest}{ending}\n"
-    )
+    lines = ["#!/bin/sh", MARK, "unset $(git rev-parse --local-env-vars)"]
+    call = f"{variables} {shlex.quote(python)} -m pipeline hook received --kind {kind}".lstrip()
+    if kind == "pre-push":
+        lines += [f"cd {shlex.quote(str(root))} || exit 0", f'{REMOTE}="$1" {call} || true']
+    else:
+        lines += [f"cd {shlex.quote(str(root))} || exit 1", call]
+    return "\n".join(lines) + "\n"
 
 
 def prepared(kind: str, root: Path, settings: Settings, repository: Path | None = None) -> tuple[Path, str]:
@@ -80,14 +82,13 @@ def prepared(kind: str, root: Path, settings: Settings, repository: Path | None 
 
     Without a repository a laptop's is the checkout itself, and a server's is one below the state, made where there is none.
     """
-    file = os.environ.get(f"{PREFIX}FILE", "")
-    variables = {f"{PREFIX}FILE": str(Path(file).resolve())} if file else {}
-    if kind == "pre-push":
-        return (repository or root).resolve(), script(kind, sys.executable, root, variables)
-    state = (root / settings.state).resolve()
-    target = repository.resolve() if repository else bare_repository(state / "repository.git", root, MAIN)
-    ours = {"REPOSITORY": target, "STATE": state, "WHEELHOUSE": (root / settings.wheelhouse).resolve()}
-    variables |= {PREFIX + name: str(path) for name, path in ours.items()}
+    if repository:
+        target = repository.resolve()
+    elif kind == "pre-push":
+        target = root
+    else:
+        target = bare_repository((root / settings.state).resolve() / "repository.git", root, MAIN)
+    variables = located(root, settings, os.environ) | {f"{PREFIX}REPOSITORY": str(target)}
     return target, script(kind, sys.executable, root, variables)
 
 
@@ -119,9 +120,9 @@ def bare_repository(path: Path, source: Path, branch: str) -> Path:
 
 def run_argv(change: Pushed) -> Sequence[str]:
     """What follows `python -m pipeline` to walk the way of a push on this machine."""
-    return ["run", "--commit", change.commit, "--branch", change.name, *(["--tag"] if change.tag else []), "--detach"]
+    return ["run", "--commit", change.commit, "--branch", change.name, *(["--tag"] if change.tag else []), "--begin"]
 
 
 def trigger_argv(change: Pushed) -> Sequence[str]:
-    """What follows `python -m pipeline` to have a Jenkins walk it."""
+    """What follows `python -m pipeline` to have a Jenkins see it."""
     return ["trigger", "--pushed", "--commit", change.commit, "--branch", change.name, *(["--tag"] if change.tag else [])]

@@ -22,9 +22,17 @@ class Repository:
         found = process.run(["git", "rev-parse", "--quiet", "--verify", "--end-of-options", f"{name}^{{commit}}"], cwd=self._root)
         if found.code != 0:
             raise UsageError(f"there is no commit {name!r} in {self._root}", hint="`git log --oneline` lists what there is")
-        said = process.must(["git", "log", "-1", "--format=%H%n%T%n%an <%ae>%n%s", found.output.strip(), "--"], cwd=self._root)
-        id, tree, author, subject = said.rstrip("\n").split("\n", 3)
+        said = process.must(
+            ["git", "log", "-1", "--format=%H%x00%T%x00%an <%ae>%x00%s", found.output.strip(), "--"], cwd=self._root
+        )
+        id, tree, author, subject = said.rstrip("\n").split("\0", 3)
         return Commit(id, tree, subject, self._exported(tree), author)
+
+    def came_before(self, older: str, newer: str) -> bool:
+        """Whether `newer` was made on top of `older`; False where this repository does not know."""
+        if older == newer:
+            return False
+        return process.run(["git", "merge-base", "--is-ancestor", older, newer], cwd=self._root).code == 0
 
     def changed_files(self) -> int:
         """How many files differ from HEAD or are unknown to git: none of them is part of a release."""

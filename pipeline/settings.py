@@ -111,6 +111,19 @@ def read_settings(root: Path, environ: Mapping[str, str]) -> Settings:
     return Settings(**values, environments=environments)  # type: ignore[arg-type]
 
 
+def located(root: Path, settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:
+    """Variables by which code in another folder finds this checkout's state, wheels and repository; no secrets."""
+    given = {name: value for name, value in environ.items() if name.startswith(PREFIX) and not _secret(name)}
+    if file := given.get(f"{PREFIX}FILE"):
+        given[f"{PREFIX}FILE"] = str((root / file).resolve())
+    paths = {name: str((root / getattr(settings, name)).resolve()) for name in ("repository", "state", "wheelhouse")}
+    return given | {PREFIX + name.upper(): path for name, path in paths.items()}
+
+
+def _secret(variable: str) -> bool:
+    return variable.removeprefix(PREFIX).lower() in SECRETS
+
+
 def _from_environ(environ: Mapping[str, str], problems: list[str]) -> dict[str, object]:
     defaults, found = Settings(), dict[str, object]()
     known = {field.name for field in fields(Settings)} - {"environments"}

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from pipeline.errors import PipelineError, UsageError
+from pipeline.errors import UsageError
 from pipeline.hooks import Pushed, pushed
 
 MAX_BYTES = 5_000_000
@@ -52,6 +52,12 @@ def changes(document: object) -> tuple[Pushed, ...]:
     return moved
 
 
+def deleted(document: Mapping[str, Any]) -> tuple[str, ...]:
+    """The ref that a push removed: when it comes back, it is new."""
+    ref, after = document.get("ref"), document.get("after")
+    return (ref,) if isinstance(ref, str) and isinstance(after, str) and not after.strip("0") else ()
+
+
 def _bitbucket(change: object) -> Pushed | None:
     new = change.get("new") if isinstance(change, dict) else None
     if not isinstance(new, dict):
@@ -72,7 +78,7 @@ class Receiver:
         self._deliver = deliver
         self._tell = tell
         self._todo: queue.Queue[Pushed | None] = queue.Queue(WAITING)
-        self._seen: dict[str, None] = {}
+        self._last: dict[str, str] = {}  # ref -> the commit that was handed on last
         self._guard = threading.Lock()
         self._server = ThreadingHTTPServer(address, _handler(self))
         self._server.daemon_threads = True
@@ -103,28 +109,30 @@ class Receiver:
         if event not in PUSHES:
             return 200, f"nothing to do for {event[:40]!r}"
         try:
-            moved = changes(json.loads(body))
+            moved, gone = changes(document := json.loads(body)), deleted(document)
         except (UsageError, ValueError) as error:
             return 400, f"the payload cannot be read: {error}"
         with self._guard:
-            new = [change for change in moved if f"{change.ref}@{change.commit}" not in self._seen]
+            for ref in gone:
+                self._last.pop(ref, None)
+            new = [change for change in moved if self._last.get(change.ref) != change.commit]
             if self._todo.qsize() + len(new) > WAITING:
                 return 503, "too many pushes are waiting; deliver it again later"
             for change in new:
-                self._seen[f"{change.ref}@{change.commit}"] = None
+                self._last[change.ref] = change.commit
                 self._todo.put(change)
-            while len(self._seen) > REMEMBERED:
-                del self._seen[next(iter(self._seen))]
+            while len(self._last) > REMEMBERED:
+                del self._last[next(iter(self._last))]
         return 202, f"{len(new)} of {len(moved)} are new here"
 
     def _work(self) -> None:
         while change := self._todo.get():
             try:
                 self._deliver(change)
-            except PipelineError as error:
-                self._tell(f"{change.ref} at {change.commit[:12]}: {error}")
+            except Exception as error:  # whatever it is, the next push is taken
+                self._tell(f"{change.ref} at {change.commit[:12]}: {error or type(error).__name__}")
                 with self._guard:  # a delivery that is repeated gets another chance
-                    self._seen.pop(f"{change.ref}@{change.commit}", None)
+                    self._last.pop(change.ref, None)
 
 
 def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:

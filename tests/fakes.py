@@ -41,6 +41,11 @@ class FakeCommits:
 
     def __init__(self) -> None:
         self.trees: dict[str, str] = {}
+        self.order: list[str] = []  # commits that were made one on top of the other
+
+    def came_before(self, older: str, newer: str) -> bool:
+        names = [name.ljust(40, "0") for name in self.order]
+        return older in names and newer in names and names.index(older) < names.index(newer)
 
     def commit(self, name: str = "HEAD") -> Commit:
         return Commit(name.ljust(40, "0"), self.trees.get(name, name).ljust(40, "0"), f"Change {name}", Path("/nowhere"))

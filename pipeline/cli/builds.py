@@ -53,22 +53,28 @@ class Screen:
 @runs.of_load
 @click.option("--id", "trigger_id", default="", help="Find the build again by this id, and never start a second one with it.")
 @click.option("--pushed", is_flag=True, help="The commit was pushed: let Jenkins see it, and follow the build that it starts.")
+@click.option("--follow/--no-follow", "watched", default=True, show_default=True, help="Watch it to its end, or go at once.")
 @with_log
 @click.pass_obj
-def trigger(session: Session, /, trigger_id: str, pushed: bool, log: bool, **asked: str) -> None:
+def trigger(session: Session, /, trigger_id: str, pushed: bool, watched: bool, log: bool, **asked: str) -> None:
     """Start a build of a branch on Jenkins, exactly once, and follow it; without a Jenkins, a run on this machine."""
     wanted = runs.situation(session, **asked)
     if not session.uses_jenkins:
         run = session.local.begin(wanted)
+        if watched:
+            return runs.ended(session, runs.go_on(session, run.number, detach=True), as_json=False)
         session.local.start(run.number)
-        with TreeView() as view:
-            done = session.local.follow(run.number, view.show)
-        return runs.ended(session, done, as_json=False)
+        return session.result(None, show.line("began", f"run {run.number}"), as_json=False)
     with desk(session) as jenkins:
         id = trigger_id or str(uuid.uuid4())
+        if pushed and not watched:
+            jenkins.look()
+            return session.result(None, show.line("seen", f"{wanted.commit[:12]} of {wanted.branch}"), as_json=False)
         if not pushed:
             session.story.note(f"the id of this build is {id}")
         build = jenkins.pushed(wanted) if pushed else jenkins.trigger(wanted, id)
+        if not watched:
+            return session.result(None, show.line("began", str(build)), as_json=False)
         return watch(session, jenkins, build, log=log)
 
 
@@ -100,16 +106,11 @@ def approve(session: Session, number: int | None, branch: str, reason: str, deta
     """Agree to a run that waits, and see it go on (default: the newest that waits)."""
     if session.uses_jenkins:
         with desk(session) as jenkins:
-            build = jenkins.find(branch, number)
+            build = jenkins.waiting(branch) if number is None else jenkins.find(branch, number)
             jenkins.approve(build, reason)
             return watch(session, jenkins, build, log=log)
     agreed = session.local.approve(number, reason)
-    with TreeView() as view:
-        if detach:
-            session.local.start(agreed.number)
-        walk = session.local.follow if detach else session.local.walk
-        done = walk(agreed.number, view.show)
-    return runs.ended(session, done, as_json=as_json)
+    return runs.ended(session, runs.go_on(session, agreed.number, detach=detach), as_json=as_json)
 
 
 @cli.command()

@@ -10,9 +10,10 @@ import click
 from pipeline import demo as whole_way
 from pipeline import evidence as leaving
 from pipeline import hooks, show
+from pipeline.cli.release import SHAPES
 from pipeline.cli.session import Session, as_json, cli, of_branch, of_commit
 from pipeline.commands import find_release
-from pipeline.errors import GateClosed, PipelineError
+from pipeline.errors import GateClosed, PipelineError, UsageError
 from pipeline.progress import State
 from pipeline.runs.record import Run
 from pipeline.stages import Action, Situation
@@ -24,7 +25,7 @@ of_action = click.option(
 )
 how_far = click.option("--environment", default="production", show_default=True, metavar="ENV", help="How far, or where to.")
 of_release = click.option("--release", default="", metavar="ID", help="The release to promote or to go back to.")
-of_load = click.option("--load", default="steady", show_default=True, metavar="SHAPE", help="The shape of the load test.")
+of_load = click.option("--load", type=click.Choice(SHAPES), default="steady", show_default=True, help="The shape of the load test.")
 
 
 @cli.command()
@@ -38,9 +39,10 @@ of_load = click.option("--load", default="steady", show_default=True, metavar="S
 @click.option("--number", type=int, help="Go on with this run.")
 @click.option("--fresh", is_flag=True, help="Begin anew, also where an earlier run was cut short.")
 @click.option("--detach", is_flag=True, help="Let it go on by itself, and watch: an interrupt then ends only the watching.")
+@click.option("--begin", "only_begin", is_flag=True, help="Let it go on by itself, and do not even watch.")
 @as_json
 @click.pass_obj
-def run(session: Session, /, number: int | None, fresh: bool, detach: bool, as_json: bool, **asked: str) -> None:
+def run(session: Session, /, number: int | None, fresh: bool, detach: bool, only_begin: bool, as_json: bool, **asked: str) -> None:
     """Walk the stages of a commit on this machine, as Jenkins does."""
     local = session.local
     if number is None:
@@ -48,11 +50,21 @@ def run(session: Session, /, number: int | None, fresh: bool, detach: bool, as_j
         if found.walked:
             session.story.note(f"going on with run {found.number}, which was cut short")
         number = found.number
+    if only_begin:
+        local.start(number)
+        session.result({"run": number}, show.line("began", f"run {number}"), as_json=as_json)
+        return
+    ended(session, go_on(session, number, detach=detach), as_json=as_json)
+
+
+def go_on(session: Session, number: int, *, detach: bool) -> Run:
+    """Walk a run in this terminal, or watch the process that does: the code that began it, where that is not this checkout's."""
+    local = session.local
+    beside = detach or not local.ours(local.records.load(number))
     with TreeView() as view:
-        if detach:
+        if beside:
             local.start(number)
-        done = local.follow(number, view.show) if detach else local.walk(number, view.show)
-    ended(session, done, as_json=as_json)
+        return local.follow(number, view.show) if beside else local.walk(number, view.show)
 
 
 @cli.command()
@@ -84,6 +96,10 @@ def situation(session: Session, *, commit: str, branch: str, action: str, **rest
     wanted = Situation(found.id, branch, action=Action(action))
     wanted = replace(wanted, **rest)  # type: ignore[arg-type]
     session.tools.settings.environment(wanted.environment)
+    if wanted.action is Action.PROMOTE and not wanted.release:
+        raise UsageError(
+            "a promotion names its release, so that what is agreed to is what goes", hint="--release ID; `history` lists them"
+        )
     session.story.step(
         "shipping" if wanted.action is Action.SHIP else wanted.action, f"{found.id[:12]} {found.subject!r} of {branch}"
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
 from pipeline.collaborators import Story
 from pipeline.errors import PipelineError, UsageError
+from pipeline.jenkins.answers import NotThere
 from pipeline.jenkins.controller import Controller
 from pipeline.jenkins.follow import Watcher, follow
 from pipeline.jenkins.replies import Build, Job
@@ -15,6 +17,7 @@ from pipeline.progress import State
 from pipeline.stages import WAY, Group, Situation
 
 BEGIN_SECONDS = 3600.0  # that a build may wait for an agent
+LOOKED_THROUGH = 20  # builds
 END_SECONDS = 30 * 3600.0  # the Jenkinsfile's own limit
 GROUPS: Mapping[str, Sequence[str]] = {node.name: [s.name for s in node.stages] for node in WAY if isinstance(node, Group)}
 
@@ -52,6 +55,20 @@ class Desk:
         """Let Jenkins see what was pushed; the build that it starts by itself."""
         self._controller.look(self._project)
         return self._controller.wait_for_commit(self.job(situation.branch), situation.commit, self._waits, BEGIN_SECONDS)
+
+    def look(self) -> None:
+        """Let Jenkins see what was pushed, and wait for nothing."""
+        self._controller.look(self._project)
+
+    def waiting(self, branch: str) -> Build:
+        """The newest of the last builds of a branch that waits for somebody. Raises UsageError when none does."""
+        newest = self.find(branch, None)
+        for number in range(newest.number, max(newest.number - LOOKED_THROUGH, 0), -1):
+            with contextlib.suppress(NotThere):
+                build = self._controller.build(newest.job, number)
+                if self._controller.pending_input(build):
+                    return build
+        raise UsageError(f"no build of {newest.job} waits for anybody", hint="`python -m pipeline jobs` lists the jobs")
 
     def find(self, branch: str, number: int | None) -> Build:
         """The build of that number, or the newest. Raises UsageError when there is none."""

@@ -21,8 +21,9 @@ from pipeline.progress import State, Step
 from pipeline.recording import append
 from pipeline.runs import results
 from pipeline.runs.record import Run, Runs, tree_of
-from pipeline.runs.walk import Aborted, Walker, telling
-from pipeline.stages import Approval, Situation, Stage
+from pipeline.runs.walk import Aborted, Walker, refuse_over, telling
+from pipeline.settings import located
+from pipeline.stages import MAIN, Approval, Situation, Stage, planned
 
 WATCH_SECONDS = 0.3
 CUT_SHORT_SECONDS = 3.0  # a run that nobody walks for so long was cut short, and is not just about to begin
@@ -40,15 +41,24 @@ class LocalRuns:
         self.records = Runs(state / "runs")
 
     def begin(self, situation: Situation, *, fresh: bool = False) -> Run:
-        """A run for the situation: the last one, where it was cut short or could not find out, else a new one."""
+        """A run for the situation: the last one of its branch, where it was cut short or could not find out, else a new one.
+
+        Raises UsageError when nothing would be done.
+        """
+        if not any(planned(situation)):
+            where = f"{situation.action} to {situation.environment} from {situation.branch}"
+            raise UsageError(f"there is nothing to do for {where}", hint=f"only {MAIN} and tags leave for environments")
         for run in self.records.all() if not fresh else ():
-            if run.situation == situation:
+            if run.situation.branch == situation.branch:
                 unfinished = run.state in (State.RUNNING, State.FAILED) and not self.records.held(run.number)
-                if unfinished:
+                if run.situation == situation and unfinished:
                     return run
                 break
         tools = self._tools
-        return self.records.create(situation, by=tools.who, begin=len(tools.ledger.entries()), now=tools.now())
+        return self.records.create(
+            situation, by=tools.who, begin=len(tools.ledger.entries()), now=tools.now(), root=str(tools.root),
+            variables=located(tools.root, tools.settings, os.environ),
+        )  # fmt: skip
 
     def walk(self, number: int, watch: Watch, extra: Callable[[Run], Sequence[Stage]] = lambda run: ()) -> Run:
         """Walk what is left of a run, and write down what it leaves. It can be aborted with SIGTERM."""
@@ -71,7 +81,12 @@ class LocalRuns:
 
     def approve(self, number: int | None, reason: str) -> Run:
         """Agree that a run goes on; it is walked by whoever calls `walk` next. Raises UsageError and GateClosed."""
-        run = self._waiting(number)
+        with self.records.hold(self._waiting(number)) as run:
+            return self._judged(run, reason)
+
+    def _judged(self, run: Run, reason: str) -> Run:
+        if run.state is not State.PAUSED:
+            raise UsageError(f"run {run.number} does not wait for approval: it is {run.state}")
         node = next(node for node in run.nodes() if isinstance(node, Approval))
         asked = run.walked[node.name].started
         if self._tools.now() - asked > timedelta(hours=node.hours):
@@ -81,27 +96,46 @@ class LocalRuns:
         if newer:
             self._over(run, State.SUPERSEDED, f"run {newer[-1]} has had its turn on {run.situation.environment}")
             raise GateClosed(f"run {run.number} is superseded: run {newer[-1]} has had its turn on {run.situation.environment}")
-        return self.agree(run, reason)
+        return self._agreed(run, reason)
 
-    def agree(self, run: Run, reason: str) -> Run:
-        """Write down that who runs this agrees, be it asked yet or not."""
-        if not run.approved:
-            detail: dict[str, object] = {"run": run.number, "reason": reason}
-            append(self._tools, ledger.APPROVED, run.situation.commit, run.situation.environment, detail=detail)
-            run = replace(run, approved=self._tools.who, state=State.RUNNING, note="")
-            self.records.save(run)
+    def agree(self, number: int, reason: str) -> Run:
+        """Write down that who runs this agrees, before anybody is asked."""
+        with self.records.hold(number) as run:
+            return run if run.approved else self._agreed(run, reason)
+
+    def _agreed(self, run: Run, reason: str) -> Run:
+        detail: dict[str, object] = {"run": run.number, "reason": reason}
+        append(self._tools, ledger.APPROVED, run.situation.commit, run.situation.environment, detail=detail)
+        run = replace(run, approved=self._tools.who, state=State.RUNNING, note="")
+        self.records.save(run)
         return run
 
     def abort(self, number: int | None) -> Run:
         """Stop a run that is under way, or reject one that waits. Raises UsageError when it is over."""
-        run = self.records.load(number) if number is not None else self._unfinished()
-        if run.state.over:
-            raise UsageError(f"run {run.number} is over: {run.state}")
-        if self.records.held(run.number):
-            os.kill(run.pid, signal.SIGTERM)
-            self._until_free(run.number)
-            return self.records.load(run.number)
-        return self._over(run, State.ABORTED, f"rejected by {self._tools.who}" if run.state is State.PAUSED else "stopped")
+        number = number if number is not None else self._unfinished().number
+        end = time.monotonic() + STOP_SECONDS
+        told = False
+        while True:
+            run = self.records.load(number)
+            if run.state.over:
+                if told:
+                    return run
+                raise UsageError(f"run {number} is over: {run.state}")
+            try:
+                with self.records.hold(number) as run:
+                    if run.state.over:
+                        continue
+                    return self._over(
+                        run, State.ABORTED, f"rejected by {self._tools.who}" if run.state is State.PAUSED else "stopped"
+                    )
+            except UsageError:  # somebody walks it, and says so in the record as soon as it has the run
+                pid = self.records.load(number).pid
+                if pid > 0 and not told and self.records.held(number):
+                    os.kill(pid, signal.SIGTERM)
+                    told = True
+            if time.monotonic() > end:
+                log = self.records.folder(number) / "console.log"
+                raise PipelineError(f"run {number} does not end", hint=f"its log is {log}")
 
     def abort_all(self) -> list[int]:
         """Stop every run that is under way; their numbers."""
@@ -125,9 +159,18 @@ class LocalRuns:
             time.sleep(WATCH_SECONDS)
 
     def start(self, number: int) -> None:
-        """Let a process of its own walk the run; it outlives us."""
+        """Let a process of its own walk the run, by the code that began it; it outlives us. Raises UsageError when that is gone."""
+        run = self.records.load(number)
+        refuse_over(run)
+        root = Path(run.root or self._tools.root)
+        if not (root / "pipeline").is_dir():
+            raise UsageError(f"the code that began run {number} is gone from {root}", hint="`python -m pipeline run` begins anew")
         argv = [sys.executable, "-m", "pipeline", "run", "--number", str(number)]
-        process.spawn_daemon(argv, log=self.records.folder(number) / "console.log", cwd=self._tools.root)
+        process.spawn_daemon(argv, log=self.records.folder(number) / "console.log", cwd=root, env=run.variables)
+
+    def ours(self, run: Run) -> bool:
+        """Whether it is walked by the code of this checkout."""
+        return run.root in ("", str(self._tools.root))
 
     def tree(self, run: Run) -> Step:
         """The run as people are shown it."""
@@ -152,29 +195,19 @@ class LocalRuns:
         self.records.save(run)
         return run
 
-    def _waiting(self, number: int | None) -> Run:
-        if number is None:
-            waiting = [run for run in self.records.all() if run.state is State.PAUSED]
-            if not waiting:
-                raise UsageError("no run waits for approval", hint="`python -m pipeline jobs` lists the runs")
-            return waiting[0]
-        run = self.records.load(number)
-        if run.state is not State.PAUSED:
-            raise UsageError(f"run {number} does not wait for approval: it is {run.state}")
-        return run
+    def _waiting(self, number: int | None) -> int:
+        if number is not None:
+            return number
+        waiting = [run.number for run in self.records.all() if run.state is State.PAUSED]
+        if not waiting:
+            raise UsageError("no run waits for approval", hint="`python -m pipeline jobs` lists the runs")
+        return waiting[0]
 
     def _unfinished(self) -> Run:
         runs = self.records.all()
         if not runs:
             raise UsageError("there is no run yet", hint="python -m pipeline run")
         return next((run for run in runs if not run.state.over), runs[0])
-
-    def _until_free(self, number: int) -> None:
-        end = time.monotonic() + STOP_SECONDS
-        while self.records.held(number):
-            if time.monotonic() > end:
-                raise PipelineError(f"run {number} does not end", hint=f"its log is {self.records.folder(number) / 'console.log'}")
-            time.sleep(0.1)
 
 
 @contextmanager

@@ -5,8 +5,9 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +15,8 @@ from pathlib import Path
 from pipeline.errors import PipelineError, UsageError
 from pipeline.progress import State, Step, worst
 from pipeline.stages import SET_UP, Group, Node, Situation, from_json, planned
+
+LOOKS_SECONDS = 0.5  # somebody who only looks has the lock for a moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,8 @@ class Walked:
 class Run:
     """`begin` is how many entries the ledger had; `entered` names the environments whose turn it had; times are in UTC.
 
-    `approved` says who agreed, empty until somebody did. `pid` is the process that walks it, if one does.
+    `approved` says who agreed, empty until somebody did. `pid` is the process that walks it, if one does. `root` is the folder
+    whose code walks it, and `variables` are what that code needs to find everything else.
     """
 
     number: int
@@ -44,6 +48,8 @@ class Run:
     approved: str = ""
     note: str = ""
     pid: int = 0
+    root: str = ""
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     def nodes(self) -> tuple[Node, ...]:
         """What is walked, in order; on this machine the set-up comes first."""
@@ -59,11 +65,21 @@ class Runs:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def create(self, situation: Situation, *, by: str, begin: int, now: datetime) -> Run:
+    def create(
+        self,
+        situation: Situation,
+        *,
+        by: str,
+        begin: int,
+        now: datetime,
+        root: str = "",
+        variables: Mapping[str, str] | None = None,
+    ) -> Run:
         """A new run with the next number; nobody walks it yet."""
         self._folder.mkdir(parents=True, exist_ok=True)
         with _locked(self._folder / "numbers.lock"):
-            run = Run(max((0, *self._numbers())) + 1, situation, by, now, begin)
+            numbers = [int(path.name) for path in self._folder.iterdir() if path.name.isdecimal()]
+            run = Run(max((0, *numbers)) + 1, situation, by, now, begin, root=root, variables=dict(variables or {}))
             self.folder(run.number).mkdir()
             self.save(run)
         return run
@@ -94,30 +110,42 @@ class Runs:
             raise PipelineError(f"run {number} cannot be read: {error}", hint=f"its file is {path}") from error
 
     def all(self) -> tuple[Run, ...]:
-        """Newest first."""
-        return tuple(self.load(number) for number in sorted(self._numbers(), reverse=True))
+        """Newest first; what a crash or a full disk has damaged is left out."""
+        found = []
+        for number in sorted(
+            (int(p.parent.name) for p in self._folder.glob("*/run.json") if p.parent.name.isdecimal()), reverse=True
+        ):
+            with suppress(PipelineError):
+                found.append(self.load(number))
+        return tuple(found)
 
     def held(self, number: int) -> bool:
-        """Whether a process walks it at this moment."""
+        """Whether a process walks it, or changes its state, at this moment. Looking disturbs nobody who looks."""
         with (self.folder(number) / "walk.lock").open("a") as file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
                 return True
         return False
 
     @contextmanager
-    def hold(self, number: int) -> Iterator[None]:
-        """Walk it alone; freed by the kernel however we end. Raises UsageError when another process has it."""
-        with (self.folder(number) / "walk.lock").open("a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise UsageError(f"run {number} is under way", hint=f"python -m pipeline follow {number}") from error
-            yield
+    def hold(self, number: int) -> Iterator[Run]:
+        """Have it alone, to walk it or to change its state: the run as it is now. Freed by the kernel however we end.
 
-    def _numbers(self) -> list[int]:
-        return [int(path.parent.name) for path in self._folder.glob("*/run.json") if path.parent.name.isdecimal()]
+        Raises UsageError when there is no such run, or another process has it.
+        """
+        self.load(number)
+        with (self.folder(number) / "walk.lock").open("a") as file:
+            end = time.monotonic() + LOOKS_SECONDS
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError as error:
+                    if time.monotonic() > end:
+                        raise UsageError(f"run {number} is under way", hint=f"python -m pipeline follow {number}") from error
+                    time.sleep(0.01)
+            yield self.load(number)
 
 
 def tree_of(run: Run, *, held: bool, now: datetime, last_line: Mapping[str, str]) -> Step:
@@ -167,6 +195,8 @@ def _run(values: dict[str, object]) -> Run:
         approved=str(values["approved"]),
         note=str(values["note"]),
         pid=int(str(values["pid"])),
+        root=str(values["root"]),
+        variables=dict(values["variables"]),  # type: ignore[call-overload]
     )
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TextIO
 
 from pipeline import process
+from pipeline.errors import UsageError
 from pipeline.progress import State, worst
 from pipeline.runs.record import Run, Runs, Walked
 from pipeline.stages import Approval, Group, Stage, argv_of
@@ -51,12 +52,11 @@ class Walker:
     def walk(self, number: int, extra: Callable[[Run], Sequence[Stage]] = lambda run: ()) -> Run:
         """Walk what is left of a run; `extra` names stages to add once it passed. The run as it stands at the end.
 
-        Raises UsageError when another process walks it.
+        Raises UsageError when another process walks it, or when it is over and not for want of an answer.
         """
-        self._runs.load(number)  # or say that there is none
-        with self._runs.hold(number):
-            run = replace(self._runs.load(number), state=State.RUNNING, note="", pid=os.getpid())
-            self._save(run)
+        with self._runs.hold(number) as found:
+            refuse_over(found)
+            run = self._save(replace(found, state=State.RUNNING, note="", pid=os.getpid()))
             try:
                 run = self._nodes(run)
                 if run.state is State.PASSED:
@@ -178,6 +178,12 @@ class Walker:
     def log(self, number: int, stage: str) -> Path:
         """Where the stage's output goes."""
         return self._runs.log(number, stage)
+
+
+def refuse_over(run: Run) -> None:
+    """Raises UsageError for a run that ended with an answer; one that could not find out may go on."""
+    if run.state.over and run.state is not State.FAILED:
+        raise UsageError(f"run {run.number} is over: {run.state}", hint="`python -m pipeline run --fresh` begins anew")
 
 
 def _cut(text: str) -> str:

@@ -57,7 +57,7 @@ def test_the_result_is_one_json_document_on_standard_output(settings_file: Path,
 def test_a_broken_ledger_stops_every_decision(settings_file: Path, capfd: pytest.CaptureFixture[str]):
     (settings_file.parent / "var").mkdir()
     (settings_file.parent / "var" / "ledger.jsonl").write_text('{"number": 1}\n')
-    assert main(["rollback", "production"]) == 1
+    assert main(["rollback", "production"]) == 3
     assert "ledger" in capfd.readouterr().err
 
 

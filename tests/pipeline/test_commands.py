@@ -293,6 +293,30 @@ def test_a_commit_after_which_another_arrived_is_superseded(shop: Shop):
     assert commands.newest(shop.tools, "bbb", "main").id.startswith("bbb")
 
 
+def test_a_commit_that_arrives_after_one_that_was_made_on_top_of_it_is_not_the_newest(shop: Shop):
+    shop.commits.order = ["aaa", "bbb"]
+    for commit in ("bbb", "aaa"):
+        commands.arrive(shop.tools, commit, "main")
+    commands.newest(shop.tools, "bbb", "main")
+    with pytest.raises(GateClosed, match=r"aaa.* is superseded: bbb"):
+        commands.newest(shop.tools, "aaa", "main")
+
+
+def test_a_release_that_is_named_by_nothing_is_not_the_newest_one(shop: Shop):
+    made(shop, "aaa")
+    with pytest.raises(UsageError, match="nothing at all"):
+        commands.deploy(shop.tools, "staging", "")
+
+
+def test_a_commit_that_is_superseded_while_it_waits_for_its_turn_is_not_deployed(shop: Shop):
+    made(shop, "aaa")
+    commands.arrive(shop.tools, "aaa", "main")
+    commands.arrive(shop.tools, "bbb", "main")
+    with pytest.raises(GateClosed, match="superseded"):
+        commands.deploy(shop.tools, "staging", commit_name="aaa", newest_of="main")
+    assert live(shop, "staging") is None
+
+
 def test_a_commit_of_another_branch_supersedes_nothing(shop: Shop):
     commands.arrive(shop.tools, "aaa", "main")
     commands.arrive(shop.tools, "bbb", "feature/x")

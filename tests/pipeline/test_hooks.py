@@ -82,7 +82,22 @@ def test_a_laptops_hook_never_stops_a_push(checkout: Path, tmp_path: Path):
     git(tmp_path, "init", "--quiet", "--bare", str(bare))
     installed(checkout, "pre-push", "exit 1")
     git(checkout, "push", str(bare), "HEAD:refs/heads/main")
-    assert (checkout / "told").read_text().splitlines()[1] == f"-m pipeline hook received --kind pre-push --remote {bare}"
+    told = (checkout / "told").read_text().splitlines()
+    assert told[1] == "-m pipeline hook received --kind pre-push"
+    assert f"PUSHED_TO={bare}" in told
+
+
+def test_a_laptop_whose_checkout_is_gone_may_still_push(checkout: Path, tmp_path: Path):
+    bare = tmp_path / "bare.git"
+    git(tmp_path, "init", "--quiet", "--bare", str(bare))
+    hooks.install("pre-push", checkout, hooks.script("pre-push", "python", tmp_path / "gone", {}))
+    git(checkout, "push", str(bare), "HEAD:refs/heads/main")
+    assert git(bare, "rev-parse", "main") == git(checkout, "rev-parse", "HEAD")
+
+
+def test_a_name_may_have_every_space_but_the_plain_one():
+    (change,) = hooks.read_push("post-receive", [f"{ONE} {TWO} refs/heads/a\u00a0b\n"])
+    assert change.name == "a\u00a0b"
 
 
 def test_a_hook_of_ours_is_replaced_and_another_is_not(checkout: Path):

@@ -49,3 +49,13 @@ def test_what_an_export_that_was_killed_left_is_removed(repository: Repository, 
 def test_a_commit_that_is_not_there_is_asked_wrongly(repository: Repository, name: str):
     with pytest.raises(UsageError, match="there is no commit"):
         repository.commit(name)
+
+
+def test_a_commit_comes_before_what_is_made_on_top_of_it_and_before_nothing_else(repository: Repository, tmp_path: Path):
+    first = repository.commit().id
+    root = tmp_path / "repository"
+    process.must(["git", *ME, "commit", "-q", "--allow-empty", "--allow-empty-message", "-m", ""], cwd=root)
+    second = repository.commit()
+    assert (second.subject, second.author) == ("", "ada <ada@example.org>")
+    pairs = [(first, second.id), (second.id, first), (first, first), (first, "f" * 40)]
+    assert [repository.came_before(*pair) for pair in pairs] == [True, False, False, False]

@@ -124,6 +124,21 @@ def test_a_push_that_is_delivered_again_is_taken_once(desk: Desk):
     assert settled(desk) == [Pushed("main", TWO)]
 
 
+def test_a_branch_that_goes_back_and_one_that_is_made_again_are_pushes_like_any_other(desk: Desk):
+    back = [{**PUSH, "after": commit} for commit in (ONE, TWO, ONE)]
+    again = [{**PUSH, "ref": "refs/heads/x", "after": after} for after in (TWO, NONE, TWO)]
+    for document in (*back, *again):
+        desk.post(*github(document))
+    assert settled(desk) == [*(Pushed("main", commit) for commit in (ONE, TWO, ONE)), Pushed("x", TWO), Pushed("x", TWO)]
+
+
+def test_a_fault_of_ours_does_not_end_the_receiver(desk: Desk):
+    desk.failures.append(ValueError("not enough values"))  # type: ignore[arg-type]
+    desk.post(*github(PUSH))
+    desk.post(*github({**PUSH, "after": ONE}))
+    assert settled(desk) == [Pushed("main", ONE)]
+
+
 def test_a_push_that_could_not_be_handed_on_may_be_delivered_again(desk: Desk):
     desk.failures.append(PipelineError("the controller does not answer"))
     desk.post(*github(PUSH))
