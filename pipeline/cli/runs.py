@@ -21,7 +21,7 @@ from pipeline.tree import TreeView
 
 tagged = click.option("--tag", is_flag=True, help="What was pushed is a tag, which goes to production without being asked.")
 of_action = click.option(
-    "--action", type=click.Choice(list(Action)), default=Action.SHIP, show_default=True, help="What it is for."
+    "--action", type=click.Choice([a.value for a in Action]), default=Action.SHIP.value, show_default=True, help="What it is for."
 )
 how_far = click.option("--environment", default="production", show_default=True, metavar="ENV", help="How far, or where to.")
 of_release = click.option("--release", default="", metavar="ID", help="The release to promote or to go back to.")
