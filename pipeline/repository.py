@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from pathlib import Path
 
 from pipeline import process
@@ -44,6 +46,8 @@ class Repository:
         """The tree's files; made beside and renamed, so that a folder of that name is always whole."""
         target = self._trees / tree
         if target.exists():
+            with suppress(OSError):  # that it was used keeps it from being tidied away; somebody else's need not be ours to touch
+                os.utime(target)
             return target
         with scratch(self._trees / "partial") as folder:
             archive, files = folder / "tree.tar", folder / "files"

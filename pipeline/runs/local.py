@@ -21,6 +21,7 @@ from pipeline.progress import State, Step
 from pipeline.recording import append
 from pipeline.runs import results
 from pipeline.runs.record import Run, Runs, tree_of
+from pipeline.runs.tidy import tidy
 from pipeline.runs.walk import Aborted, Walker, refuse_over, telling
 from pipeline.settings import located
 from pipeline.stages import MAIN, Approval, Situation, Stage, planned
@@ -55,6 +56,7 @@ class LocalRuns:
                     return run
                 break
         tools = self._tools
+        tidy(self._state, self.records)
         return self.records.create(
             situation, by=tools.who, begin=len(tools.ledger.entries()), now=tools.now(), root=str(tools.root),
             variables=located(tools.root, tools.settings, os.environ),
