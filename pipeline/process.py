@@ -20,6 +20,7 @@ from pipeline.errors import PipelineError
 Environment = Mapping[str, str | None]  # on top of ours; None takes a variable away
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _LIBC = ctypes.CDLL(None)
+_DAEMONS: list[subprocess.Popen[bytes]] = []  # kept: Python complains of a child that lives on when nobody knows it any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +119,11 @@ def spawn_daemon(argv: Sequence[str], *, log: Path, cwd: Path | None = None, env
     """Start a program that outlives us; its process id."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as file:
-        return subprocess.Popen(
+        child = subprocess.Popen(
             argv, cwd=cwd, env=_environment(env), stdout=file, stderr=file, stdin=subprocess.DEVNULL, start_new_session=True
-        ).pid
+        )
+    _DAEMONS.append(child)
+    return child.pid
 
 
 def _end(child: subprocess.Popen[str] | subprocess.Popen[bytes], grace: float) -> int:

@@ -162,8 +162,10 @@ class LocalRuns:
 
     def start(self, number: int) -> None:
         """Let a process of its own walk the run, by the code that began it; it outlives us. Raises UsageError when that is gone."""
-        run = self.records.load(number)
-        refuse_over(run)
+        with self.records.hold(number) as run:
+            refuse_over(run)
+            if run.state is State.FAILED:  # who watches it must not take how it ended before for how it ends now
+                self.records.save(replace(run, state=State.RUNNING, note=""))
         root = Path(run.root or self._tools.root)
         if not (root / "pipeline").is_dir():
             raise UsageError(f"the code that began run {number} is gone from {root}", hint="`python -m pipeline run` begins anew")

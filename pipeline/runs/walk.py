@@ -10,7 +10,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -101,6 +101,7 @@ class Walker:
                     return replace(run, state=State.SUPERSEDED, note=f"a newer run has had its turn on {group.environment}")
                 if group.environment not in run.entered:
                     run = self._save(replace(run, entered=(*run.entered, group.environment)))
+                self._supersede_those_that_wait(run, group.environment)
             if group.parallel:
                 return self._stages(run, group.stages)
             for stage in group.stages:
@@ -108,6 +109,15 @@ class Walker:
                 if run.walked[stage.name].state is not State.PASSED:
                     break
         return run
+
+    def _supersede_those_that_wait(self, run: Run, environment: str) -> None:
+        """What older runs have there, and ask about, is about to be replaced: nobody can agree to it any more."""
+        for other in self._runs.all():
+            if other.number < run.number and other.state is State.PAUSED and environment in other.entered:
+                with suppress(UsageError), self._runs.hold(other.number) as waiting:  # somebody agrees at this moment: let them
+                    if waiting.state is State.PAUSED:
+                        note = f"run {run.number} has taken its place on {environment}"
+                        self._runs.save(replace(waiting, state=State.SUPERSEDED, note=note))
 
     def _lock_file(self, environment: str) -> TextIO:
         self._locks.mkdir(parents=True, exist_ok=True)

@@ -133,6 +133,20 @@ def test_a_run_of_another_process_is_watched_to_its_end(local: LocalRuns):
     assert seen == [State.PASSED]
 
 
+def test_a_run_that_could_not_find_out_is_watched_as_it_goes_on_and_not_as_it_was(local: LocalRuns):
+    run = local.begin(Situation(COMMIT, "feature/x"))
+    local.records.save(replace(run, state=State.FAILED, note="no engine"))
+    local.start(run.number)
+    assert local.records.load(run.number).state is State.RUNNING
+
+
+def test_a_run_whose_code_is_gone_says_so(local: LocalRuns):
+    run = local.begin(Situation(COMMIT))
+    local.records.save(replace(run, root="/gone"))
+    with pytest.raises(UsageError, match="the code that began run 1 is gone from /gone"):
+        local.start(run.number)
+
+
 def test_watching_a_run_that_was_cut_short_ends_and_says_how_to_go_on(local: LocalRuns, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("pipeline.runs.local.CUT_SHORT_SECONDS", 0.1)
     local.begin(Situation(COMMIT))

@@ -20,7 +20,7 @@ from pipeline.progress import State
 from pipeline.runs import results
 from pipeline.runs.record import Run, Runs, tree_of
 from pipeline.runs.walk import Walker, telling
-from pipeline.stages import Situation, stages_of
+from pipeline.stages import Action, Situation, stages_of
 
 COMMIT = "c" * 40
 # Stands for `python -m pipeline`: does what plan.json says of a verb (an exit code, or seconds to hang), and writes down its calls.
@@ -129,6 +129,23 @@ def test_a_run_that_is_overtaken_on_an_environment_stops_before_it(yard: Yard):
     yard.walk(newer)
     run = yard.walk(older)
     assert (run.state, run.note) == (State.SUPERSEDED, "a newer run has had its turn on staging")
+
+
+def test_what_waits_for_approval_is_superseded_when_a_newer_run_takes_its_place(yard: Yard):
+    older, other, newer = yard.new(), yard.new(environment="staging"), yard.new()
+    assert yard.walk(older).state is State.PAUSED
+    assert yard.walk(other).state is State.PASSED
+    assert (yard.runs.load(older.number).state, yard.runs.load(older.number).note) == (
+        State.SUPERSEDED, "run 2 has taken its place on staging",
+    )  # fmt: skip
+    assert yard.walk(newer).state is State.PAUSED
+
+
+def test_a_promotion_that_waits_is_not_superseded_by_what_comes_to_staging(yard: Yard):
+    promotion = yard.new(action=Action.PROMOTE, release="f00")
+    yard.walk(promotion)
+    yard.walk(yard.new())
+    assert yard.runs.load(promotion.number).state is State.PAUSED
 
 
 def test_one_run_at_a_time_has_an_environment(yard: Yard):
