@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from pipeline import process
+from pipeline.commit import Commit
 from pipeline.errors import PipelineError
+from pipeline.testrun import PytestRunner
+from tests.fakes import Silence
 
 
 def test_a_program_that_is_not_installed_is_named():
@@ -70,3 +73,23 @@ def alive(process_folder: Path) -> bool:
         return "State:\tZ" not in (process_folder / "status").read_text()
     except OSError:
         return False
+
+
+def test_a_variable_may_be_taken_away_from_a_child(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SLIPWAY_STATE", "/elsewhere")
+    monkeypatch.setenv("SLIPPERS", "kept")
+    said = process.run(["env"], env={**process.without("SLIPWAY_"), "ADDED": "too"}).output.splitlines()
+    assert not [line for line in said if line.startswith("SLIPWAY_")]
+    assert {"SLIPPERS=kept", "ADDED=too"} <= {*said}
+
+
+def test_the_tests_of_a_commit_see_none_of_the_settings_of_who_runs_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SLIPWAY_STATE", "/elsewhere")
+    monkeypatch.setenv("SERVICE_PORT", "1")
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_it.py").write_text(
+        "import os\ndef test_it(): assert not [n for n in os.environ if n.startswith(('SLIPWAY_', 'SERVICE_'))]\n"
+    )
+    commit = Commit("c" * 40, "t" * 40, "A change", tmp_path)
+    verdict, counts = PytestRunner(sys.executable, tmp_path / "reports", Silence()).run(commit)
+    assert (verdict.passed, counts["tests"]) == (True, 1), verdict.reasons

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -18,7 +18,7 @@ import pytest
 from pipeline.errors import UsageError
 from pipeline.progress import State
 from pipeline.runs import results
-from pipeline.runs.record import Run, Runs, tree_of
+from pipeline.runs.record import Run, Runs, Walked, tree_of
 from pipeline.runs.walk import Walker, telling
 from pipeline.stages import Action, Situation, stages_of
 
@@ -214,6 +214,30 @@ def test_a_killed_run_leaves_nothing_at_work_and_goes_on_where_it_stood(yard: Ya
 
 def list_of(word: str) -> list[str]:
     return subprocess.run(["pgrep", "-f", word], capture_output=True, text=True, check=False).stdout.split()
+
+
+@pytest.mark.parametrize("state", [State.PASSED, State.REFUSED, State.ABORTED, State.SUPERSEDED])
+def test_a_run_that_is_over_is_not_walked_again(yard: Yard, state: State):
+    run = yard.new()
+    yard.runs.save(replace(run, state=state))
+    with pytest.raises(UsageError, match=f"run 1 is over: {state}"):
+        yard.walk(run)
+    assert yard.calls() == []
+
+
+def test_the_page_shows_when_each_stage_ran_and_not_how_long_people_thought(yard: Yard):
+    yard.plan(check=0.2, test=0.4, build=0.2)
+    run = yard.walk(yard.new())
+    asked = run.walked["approve"].started - timedelta(hours=5)
+    yard.runs.save(replace(run.with_walked("approve", Walked(State.PAUSED, asked)), approved="ada"))
+    steps = {step.name: step for step in results.steps(yard.walk(run))}
+    gates = [steps[name].at for name in ("dependencies", "tests", "lint")]
+    assert len(set(gates)) == 1
+    assert steps["build"].at == pytest.approx(gates[0] + steps["tests"].seconds)
+    assert steps["newest"].at == pytest.approx(steps["build"].at + steps["build"].seconds)
+    promoted = steps["promote to production"]
+    assert steps["ask production"].at == pytest.approx(promoted.at + promoted.seconds)
+    assert steps["ask production"].at < 60
 
 
 def test_numbers_are_never_given_twice(yard: Yard):
