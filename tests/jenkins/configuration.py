@@ -98,6 +98,9 @@ KEYS = {
         "systemMessage numExecutors mode quietPeriod scmCheckoutRetryCount slaveAgentPort noUsageStatistics crumbIssuer"
         " authorizationStrategy securityRealm clouds",
     ),
+    "tool": (CORE, "git"),
+    "tool.git": ("git", "installations"),
+    "tool.git.installations[]": ("git", "name home"),
     "jenkins.crumbIssuer": (CORE, "standard"),
     "jenkins.crumbIssuer.standard": (CORE, "excludeClientIPFromCrumb"),
     "jenkins.securityRealm": (CORE, "local oic"),
