@@ -25,7 +25,7 @@ WAY = (
     Stage("arrive", ("arrive", *OF_COMMIT, "--branch", "{branch}"), "cpu", ships),
     Stage("newest", ("newest", *OF_COMMIT, "--branch", "{branch}"), "cpu", ships_from_here, ends_quietly=True),
     Approval("approve", "Promote to production?", "promoters", 24, needs_approval),
-    Group("production", touches_production, (Stage("look", ("status",), "deploy", always),), environment="production"),
+    Group("production", touches_production, (Stage("look", ("history", "production"), "deploy", always),), environment="production"),
 )
 """
 SETTINGS = '[environments.staging]\nhosts = ["127.0.9.11"]\n[environments.production]\nhosts = ["127.0.9.12"]\n'
@@ -111,11 +111,11 @@ def test_what_was_agreed_to_is_walked_by_its_own_code_and_not_by_what_lies_about
     team.commit()
     team.git("push", str(team.bare), "HEAD:main")
     stages = team.checkout / "pipeline" / "stages.py"
-    stages.write_text(stages.read_text().replace('("status",)', '("down",)'))
+    stages.write_text(stages.read_text().replace('("history", "production")', '("down",)'))
     team.slipway("approve")
     run = json.loads((team.checkout / "var" / "runs" / "1" / "run.json").read_text())
     assert Path(run["root"]).parent.name == "trees"
-    assert "127.0.9.12" in (team.checkout / "var" / "runs" / "1" / "logs" / "look.log").read_text()
+    assert "when (UTC)" in (team.checkout / "var" / "runs" / "1" / "logs" / "look.log").read_text()
 
 
 def test_one_push_of_several_names_starts_each_and_a_bad_one_stops_none(team: Team):
