@@ -25,7 +25,7 @@ WAY = (
     Stage("arrive", ("arrive", *OF_COMMIT, "--branch", "{branch}"), "cpu", ships),
     Stage("newest", ("newest", *OF_COMMIT, "--branch", "{branch}"), "cpu", ships_from_here, ends_quietly=True),
     Approval("approve", "Promote to production?", "promoters", 24, needs_approval),
-    Group("production", touches_production, (Stage("look", ("history", "production"), "deploy", always),), environment="production"),
+    Group("production", touches_production, (Stage("look", ("history", "production"), "deploy", always),), False, "production"),
 )
 """
 SETTINGS = '[environments.staging]\nhosts = ["127.0.9.11"]\n[environments.production]\nhosts = ["127.0.9.12"]\n'
